@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs stages into one Python environment, every version pinned and every hash checked by requirements-<accel>.txt.
+#
+#   docker/install.sh PYTHON cpu|cuda EXTRA...        EXTRA: trainer evaluator serving vllm dev
+#
+# The Makefile and the Dockerfiles call it, so that a container and a workstation hold the same versions.
+set -eu
+python=$1 accel=$2; shift 2
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+
+"$python" -m pip --version >/dev/null 2>&1 || { echo "install: $python has no pip; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+"$python" -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
+
+# Torch's wheel comes from a directory of wheels where this machine names one, else from the index uv finds for ACCEL.
+wheels=${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/null || true)}
+case $accel in
+    cpu) torch="torch==2.13.0+cpu" vllm="$root/docker/vllm_cpu" from="--torch-backend cpu"
+         if [ -n "$wheels" ]; then from="--find-links $wheels"; fi ;;
+    cuda) torch="torch==2.13.0" vllm="vllm==0.32.0" from="--torch-backend auto" ;;
+    *) echo "install: unknown accelerator '$accel'; use cpu or cuda" >&2; exit 2 ;;
+esac
+
+# vLLM is heavy, so it is an extra of its own: the trainer never brings it.
+extras="" packages=""
+for extra in "$@"; do
+    if [ "$extra" = vllm ]; then packages=$vllm; else extras="$extras${extras:+,}$extra"; fi
+done
+
+cd "$root"
+# shellcheck disable=SC2086  # the optional arguments are meant to split
+"$python" -m uv pip install --quiet --python "$python" --link-mode copy --compile-bytecode $from \
+    --constraint "requirements-$accel.txt" $torch $packages --editable ".[$extras]"

@@ -1,0 +1,197 @@
+"""Reads an adapter directory and believes nothing: every stage that takes an adapter goes through here.
+
+The bytes are read once, hashed against the manifest, and only then parsed; what is not exactly a LoRA or DoRA set of
+the shape that the manifest states is refused (method.md, traps 8; issue 2, bad input).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+
+from schemas.adapter_manifest import AdapterManifest
+from schemas.errors import UserError
+from schemas.run_directory import ADAPTER_FILES
+
+_TENSOR = re.compile(
+    r"^base_model\.model\.(?P<module>.+)\.(?:(?P<side>lora_A|lora_B)\.weight|(?P<magnitude>lora_magnitude_vector))$"
+)
+_DTYPES = ("F32", "BF16", "F16")
+_EXPORT_AGAIN = "export the adapter again: run the trainer on the run's config.yaml"
+# adapter_config.json: the keys that mean something to us; all others must hold a value that changes nothing.
+_MEANINGFUL = {
+    "peft_type", "task_type", "base_model_name_or_path", "revision", "r", "lora_alpha", "lora_dropout", "target_modules",
+    "use_dora", "inference_mode", "peft_version", "auto_mapping",
+}  # fmt: skip
+_HARMLESS: Mapping[str, object] = {
+    "bias": "none", "init_lora_weights": True, "megatron_core": "megatron.core", "qalora_group_size": 16,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """Shape and safetensors dtype name of one tensor."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class VerifiedAdapter:
+    """An adapter whose bytes are the manifest's and whose tensors are exactly a LoRA or DoRA set."""
+
+    directory: Path
+    manifest: AdapterManifest
+    manifest_sha256: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, TensorHeader]
+
+
+def read_adapter(directory: Path) -> VerifiedAdapter:
+    """Verifies an adapter directory.
+
+    Raises:
+        UserError: a file is missing, stray or changed; the config or the tensors are not those of a plain adapter.
+    """
+    if not directory.is_dir():
+        raise UserError("no adapter found", where=directory, fix="train first: python -m trainer CONFIG")
+    _require_exactly_the_adapter_files(directory)
+    manifest_path = directory / "manifest.json"
+    manifest = AdapterManifest.read(manifest_path)
+    blobs = {name: (directory / name).read_bytes() for name in ADAPTER_FILES if name != "manifest.json"}
+    _require_hashes(directory, manifest, blobs)
+    config = _parse_config(directory / "adapter_config.json", blobs["adapter_config.json"], manifest)
+    tensors = _parse_headers(directory / "adapter_model.safetensors", blobs["adapter_model.safetensors"])
+    _require_lora_set(directory / "adapter_model.safetensors", tensors, manifest)
+    digest = hashlib.sha256(manifest_path.read_bytes()).hexdigest()
+    return VerifiedAdapter(directory, manifest, digest, config, tensors)
+
+
+def _require_exactly_the_adapter_files(directory: Path) -> None:
+    found = {path.name for path in directory.iterdir()}
+    pickles = sorted(name for name in found if Path(name).suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt"))
+    if pickles:
+        raise UserError(
+            f"the adapter directory holds pickled weights, which are never read: {', '.join(pickles)}",
+            where=directory,
+            fix="keep only adapter_model.safetensors, or export the adapter again",
+        )
+    missing, stray = sorted(set(ADAPTER_FILES) - found), sorted(found - set(ADAPTER_FILES))
+    if missing:
+        raise UserError(f"the adapter directory lacks {', '.join(missing)}", where=directory, fix=_EXPORT_AGAIN)
+    if stray:
+        raise UserError(
+            f"the adapter directory holds files that are not the adapter's: {', '.join(stray)}",
+            where=directory,
+            fix="move them away",
+        )
+
+
+def _require_hashes(directory: Path, manifest: AdapterManifest, blobs: Mapping[str, bytes]) -> None:
+    if set(manifest.files) != set(blobs):
+        raise UserError(
+            "the manifest does not list exactly the adapter's files",
+            where=directory / "manifest.json",
+            fix=_EXPORT_AGAIN,
+        )
+    for name, blob in blobs.items():
+        if hashlib.sha256(blob).hexdigest() != manifest.files[name].sha256:
+            raise UserError(
+                f"{name} is not the file that was exported: its sha256 differs from the manifest's",
+                where=directory / name,
+                fix="restore it from a backup, or " + _EXPORT_AGAIN,
+            )
+
+
+def _parse_config(path: Path, blob: bytes, manifest: AdapterManifest) -> Mapping[str, Any]:
+    try:
+        config = json.loads(blob)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"adapter_config.json is not JSON: {error}", where=path, fix=_EXPORT_AGAIN) from None
+    if not isinstance(config, dict):
+        raise UserError("adapter_config.json is not an object", where=path, fix=_EXPORT_AGAIN)
+    expected = {
+        "peft_type": "LORA",
+        "r": manifest.adapter.rank,
+        "lora_alpha": manifest.adapter.alpha,
+        "use_dora": manifest.adapter.use_dora,
+        "target_modules": sorted(manifest.adapter.target_modules),
+    }
+    for key, value in expected.items():
+        found = (
+            sorted(config[key]) if key == "target_modules" and isinstance(config.get(key), list) else config.get(key)
+        )
+        if found != value:
+            raise UserError(
+                f"adapter_config.json says {key} = {found!r}, the manifest says {value!r}",
+                where=path,
+                fix=_EXPORT_AGAIN,
+            )
+    for key, value in config.items():
+        if key not in _MEANINGFUL and value not in (None, False, {}, []) and _HARMLESS.get(key) != value:
+            raise UserError(
+                f"adapter_config.json sets {key} = {value!r}, which a plain adapter does not use", where=path
+            )
+    return config
+
+
+def _parse_headers(path: Path, blob: bytes) -> Mapping[str, TensorHeader]:
+    try:
+        tensors = safetensors.deserialize(blob)  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
+        raise UserError(f"adapter_model.safetensors cannot be read: {error}", where=path, fix=_EXPORT_AGAIN) from None
+    return {name: TensorHeader(tuple(tensor["shape"]), str(tensor["dtype"])) for name, tensor in sorted(tensors)}
+
+
+def _require_lora_set(path: Path, tensors: Mapping[str, TensorHeader], manifest: AdapterManifest) -> None:
+    """A, B (and, for DoRA only, a magnitude) for each module, with one rank, and nothing else."""
+    modules: dict[str, dict[str, TensorHeader]] = {}
+    for name, header in tensors.items():
+        match = _TENSOR.match(name)
+        if match is None:
+            raise UserError(
+                f"adapter_model.safetensors holds {name}, which is no LoRA or DoRA tensor",
+                where=path,
+                fix=_EXPORT_AGAIN,
+            )
+        if header.dtype not in _DTYPES:
+            raise UserError(
+                f"{name} has dtype {header.dtype}, expected one of {', '.join(_DTYPES)}", where=path, fix=_EXPORT_AGAIN
+            )
+        modules.setdefault(match["module"], {})[match["side"] or "magnitude"] = header
+    parts = {"lora_A", "lora_B"} | ({"magnitude"} if manifest.adapter.use_dora else set())
+    rank = manifest.adapter.rank
+    for module, found in modules.items():
+        if set(found) != parts:
+            raise UserError(
+                f"{module} has {', '.join(sorted(found))}, expected {', '.join(sorted(parts))} (use_dora = {manifest.adapter.use_dora})",
+                where=path,
+                fix=_EXPORT_AGAIN,
+            )
+        a, b = found["lora_A"].shape, found["lora_B"].shape
+        fits = (
+            len(a) == len(b) == 2
+            and a[0] == b[1] == rank
+            and found.get("magnitude", TensorHeader((b[0],), "F32")).shape == (b[0],)
+        )
+        if not fits:
+            raise UserError(
+                f"{module} has A {a} and B {b}, which is no rank-{rank} update", where=path, fix=_EXPORT_AGAIN
+            )
+        if module.rsplit(".", 1)[-1] not in manifest.adapter.target_modules:
+            raise UserError(
+                f"{module} is adapted, but the manifest's target modules do not name it", where=path, fix=_EXPORT_AGAIN
+            )
+    if not modules or len(tensors) != manifest.adapter.tensors:
+        raise UserError(
+            f"adapter_model.safetensors holds {len(tensors)} tensors, the manifest says {manifest.adapter.tensors}",
+            where=path,
+            fix=_EXPORT_AGAIN,
+        )

@@ -1,0 +1,10 @@
+"""Every document, in the order in which a run makes them."""
+
+from __future__ import annotations
+
+from schemas.adapter_manifest import AdapterManifest
+from schemas.document import Document
+from schemas.eval_report import EvalReport
+from schemas.train_config import TrainConfig
+
+DOCUMENTS: tuple[type[Document], ...] = (TrainConfig, AdapterManifest, EvalReport)

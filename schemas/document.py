@@ -1,0 +1,134 @@
+"""What every document has in common: frozen, no unknown keys, no NaN, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from schemas.errors import UserError
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of a document. Containers inside are tuples or mappings that nobody mutates."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        protected_namespaces=(),
+    )
+
+
+class Document(Section):
+    """A versioned file between two stages. Subclasses declare `schema_version: Literal[...]` and `title`."""
+
+    title: ClassVar[str]
+
+    def to_json(self) -> str:
+        """The document as indented JSON with a final newline; equal documents give equal text."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def sha256(self) -> str:
+        """Hash of the document's own JSON text."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def write(self, path: Path) -> Path:
+        """Writes the JSON text atomically and returns the path."""
+        return write_atomically(path, self.to_json().encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads and validates a document.
+
+        Raises:
+            UserError: the file is missing, is not JSON, has another schema version or does not fit the schema.
+        """
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            raise UserError(f"no {cls.title} found", where=path, fix=f"run the stage that writes {path.name}") from None
+        except (IsADirectoryError, PermissionError) as error:
+            raise UserError(f"the {cls.title} cannot be read: {error.strerror}", where=path) from None
+        try:
+            data = json.loads(raw)
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise UserError(f"the {cls.title} is not JSON: {error}", where=path, fix="write it again") from None
+        return cls.parse(data, where=path)
+
+    @classmethod
+    def parse(cls, data: Any, *, where: object) -> Self:
+        """Validates plain data, naming every faulty field at once.
+
+        Raises:
+            UserError: the data do not fit the schema.
+        """
+        expected = cls.model_fields["schema_version"].default
+        if isinstance(data, dict) and data.get("schema_version", expected) != expected:
+            raise UserError(
+                f"the {cls.title} has schema version {data['schema_version']!r}, this release reads {expected!r}",
+                where=where,
+                fix="write it again with this release",
+            )
+        try:
+            # JSON mode: lists are read as tuples, and text is not taken for a number.
+            return cls.model_validate_json(json.dumps(data, default=str))
+        except ValidationError as error:
+            raise UserError(f"the {cls.title} does not fit its schema\n{describe(error)}", where=where) from None
+
+
+def describe(error: ValidationError) -> str:
+    """One line per fault: the field as the user writes it, what is wrong, and the value found."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+        message = fault["msg"].removeprefix("Value error, ")
+        found = "" if fault["type"] in ("missing", "value_error") else f" (found {fault['input']!r})"
+        if fault["type"] == "extra_forbidden":
+            message = "unknown key"
+        lines.append(f"  - {field}: {message}{found}")
+    return "\n".join(lines)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> Path:
+    """Writes beside the target, flushes to the disk, then renames: the path holds the old bytes or all of the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(staged, 0o644)
+        os.replace(staged, path)
+    except BaseException:
+        Path(staged).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+    return path
+
+
+def sync_directory(path: Path) -> None:
+    """Makes a rename inside the directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,253 @@
+"""TrainConfig: everything one training run depends on."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from schemas.document import Count, Document, Fraction, Section
+from schemas.method import Method, uses_dora, uses_echo
+from schemas.prompt import TemplateName
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class BaseModelConfig(Section):
+    """The frozen base model."""
+
+    model: str
+    """A local directory or a hub repository, as `transformers` takes it."""
+    revision: str | None = None
+    """Hub commit, tag or branch; None is the hub's default branch. The manifest records the commit that was loaded."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Type of the frozen weights. Adapter and echo weights are always float32."""
+    quantization: Literal["none", "nf4"] = "none"
+    """nf4 stores the frozen weights in 4 bits through bitsandbytes (QLoRA); needs a GPU."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Attention implementation of transformers."""
+    trust_remote_code: bool = False
+    """Runs Python code that the model repository ships. Leave it off unless you have read that code."""
+
+
+class DataSource(Section):
+    """One origin of training records: a local file, a URL, or a hub dataset."""
+
+    path: str
+    """A .json, .jsonl or .parquet file (local path or http(s) URL), or a hub dataset's name."""
+    split: str = "train"
+    """Split to take, for hub datasets."""
+    subset: str | None = None
+    """Configuration of a hub dataset, such as `main` for gsm8k."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub dataset."""
+    limit: Positive | None = None
+    """Takes only the first rows; None takes all."""
+
+
+class DataConfig(Section):
+    """Training data and how it becomes supervised tokens."""
+
+    train: Annotated[tuple[DataSource, ...], Field(min_length=1)]
+    """Sources, concatenated in this order."""
+    format: Literal["records", "messages"] = "records"
+    """`records`: instruction/input/output (LLM-Adapters). `messages`: a list of chat turns, each assistant turn an answer."""
+    instruction_field: str = "instruction"
+    """Key of the instruction in a record."""
+    input_field: str | None = "input"
+    """Key of optional extra input, appended to the instruction after a newline; None ignores it."""
+    answer_field: str = "output"
+    """Key of the text to learn."""
+    template: TemplateName = "commonsense_170k"
+    """Prompt template for records; `messages` always use the tokenizer's chat template."""
+    max_length: Annotated[int, Field(ge=8)] = 256
+    """Longest example in tokens, end-of-sequence included. Longer prompts are dropped and counted, never cut."""
+    loss_on: Literal["answers", "all"] = "answers"
+    """Tokens under the loss: the answer only (the method's masking), or the prompt too (LLM-Adapters' default)."""
+    validation_rows: Count = 120
+    """Rows held out at random for the evaluation loss; 0 switches it off."""
+
+    @field_validator("template")
+    @classmethod
+    def _chat_is_not_for_records(cls, template: TemplateName) -> TemplateName:
+        if template == "chat":
+            raise ValueError("chat prompts come with `format: messages`; records take another template")
+        return template
+
+
+class AdapterConfig(Section):
+    """Shape of the adapter that ships."""
+
+    rank: Positive = 32
+    """r of LoRA."""
+    alpha: PositiveFloat = 64
+    """LoRA's alpha; the update is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Dropout on the adapter's input during training."""
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "up_proj",
+        "down_proj",
+    )
+    """Linear modules to adapt, by the last part of their name."""
+
+
+class RoutingConfig(Section):
+    """Stochastic routing: the echo path runs in a step with probability p, linear from start to end over the run."""
+
+    start: Fraction = 1.0
+    """p at the first optimizer step (value: second-hand source)."""
+    end: Fraction = 0.2
+    """p at the last optimizer step (value: second-hand source). start = end = 1 switches routing off."""
+
+
+class DistillationConfig(Section):
+    """Masked distillation between the echo path and the plain path, on supervised tokens."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor of tau^2 KL(teacher || student); 0 switches distillation off (value: second-hand source)."""
+    temperature: PositiveFloat = 2.0
+    """tau (value: second-hand source)."""
+    teacher: Literal["echo", "plain"] = "echo"
+    """Which path is the detached teacher. Ours: the echo path, since the plain path is what ships."""
+
+
+class EchoConfig(Section):
+    """The auxiliary echo path of training. Nothing of it is exported."""
+
+    content: Literal["sample", "shuffled", "constant", "none"] = "sample"
+    """What is injected: the sample's own echo; another sample's (a control); a learned constant (a control); or nothing,
+    which keeps masking, second pass, distillation and routing and removes only the injection (the paper's missing ablation)."""
+    source_layers: tuple[int, ...] | None = None
+    """Decoder layers read at the boundary, negative from the end. None: four spread evenly over the deepest third (ours)."""
+    target_layers: tuple[int, ...] | None = None
+    """Decoder layers whose adapted modules receive the echo. None: the shallow half (ours)."""
+    place: Literal["output", "rank"] = "output"
+    """Added to the adapted module's output (second-hand), or into the rank-r activation between A and B (ours)."""
+    positions: Literal["answers", "all"] = "answers"
+    """Positions that receive the echo: those whose next token is supervised (the paper's answer-only masking), or every
+    position of the sample (masking switched off)."""
+    bottleneck: Positive = 64
+    """Width q of the projection and gate networks (second-hand)."""
+    gate_bias: float = -2.0
+    """Initial bias of the sigmoid gate (second-hand)."""
+    scale: PositiveFloat = 1.0
+    """lambda, the factor of the injected product (ours; the zero-started projection makes a warm-up factor needless)."""
+    loss_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor of the echo path's cross-entropy; 0 switches that loss off."""
+    distillation: DistillationConfig = DistillationConfig()
+    """Masked distillation."""
+    routing: RoutingConfig = RoutingConfig()
+    """Stochastic routing."""
+    learning_rate: PositiveFloat | None = None
+    """Learning rate of the echo parameters; None takes the adapter's."""
+    implementation: Literal["shared_prefix", "two_pass"] = "shared_prefix"
+    """`two_pass` runs the whole batch twice (the readable reference); `shared_prefix` computes the same loss and gradients
+    by running the second pass over the answers only."""
+
+    @field_validator("source_layers", "target_layers")
+    @classmethod
+    def _layers_named_once(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if layers is not None and (not layers or len(set(layers)) != len(layers)):
+            raise ValueError("name at least one layer, each once; leave the key out for the default")
+        return layers
+
+
+class TrainingConfig(Section):
+    """The optimisation."""
+
+    epochs: PositiveFloat = 3.0
+    """Passes over the training rows; ignored where max_steps is given."""
+    max_steps: Positive | None = None
+    """Optimizer steps; None follows epochs."""
+    batch_size: Positive = 16
+    """Samples per optimizer step, over all processes and micro-batches."""
+    micro_batch_size: Positive | None = None
+    """Samples per forward pass and process; None takes batch_size divided by the processes. Changes memory, not the loss."""
+    learning_rate: PositiveFloat | dict[Method, PositiveFloat] = 3e-4
+    """Peak learning rate of AdamW; a mapping gives each method its own, so that one file serves all four."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Learning-rate schedule after the warm-up."""
+    warmup_steps: Count = 100
+    """Steps of linear warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are clipped to this global norm."""
+    gradient_checkpointing: bool = False
+    """Recomputes activations in the backward pass: less memory, more time."""
+    autocast: Literal["none", "bfloat16"] = "none"
+    """Mixed precision of the forward pass; bfloat16 is the choice on GPUs with a bfloat16 base."""
+    group_by_length: bool = True
+    """Puts samples of similar length into one micro-batch; the samples of each optimizer step stay the same."""
+    log_every: Positive = 10
+    """Steps between lines in metrics.jsonl and in the trackers."""
+    eval_every: Positive | None = None
+    """Steps between evaluations of the validation loss; None evaluates at the end only."""
+    save_every: Positive | None = None
+    """Steps between checkpoints; None keeps only the last state."""
+    keep_checkpoints: Positive = 2
+    """Newest checkpoints that stay on the disk."""
+    report_to: tuple[str, ...] = ("tensorboard",)
+    """Trackers of accelerate: tensorboard, wandb, mlflow, comet_ml, aim, clearml, dvclive; an empty list for none."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+
+    def rate_of(self, method: Method) -> float:
+        """The learning rate of one method."""
+        return self.learning_rate[method] if isinstance(self.learning_rate, dict) else self.learning_rate
+
+
+class TrainConfig(Document):
+    """One training run."""
+
+    title: ClassVar[str] = "training config"
+
+    schema_version: Literal["1"] = "1"
+    """Version of this schema."""
+    name: Name
+    """Names the run directory `<runs>/<name>`. `{method}` in a config file is replaced by the method before validation."""
+    runs: str = "runs"
+    """Directory that holds the run directories."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Fixes the initial weights, the data order, dropout and routing."""
+    method: Method
+    """lora, dora, echo_lora or echo_dora."""
+    base: BaseModelConfig
+    """The base model."""
+    data: DataConfig
+    """The training data."""
+    adapter: AdapterConfig = AdapterConfig()
+    """The adapter's shape."""
+    echo: EchoConfig | None = None
+    """The echo path; required by echo_lora and echo_dora, left alone by lora and dora, so that one file serves all four."""
+    training: TrainingConfig = TrainingConfig()
+    """The optimisation."""
+
+    @model_validator(mode="after")
+    def _sections_fit_the_method(self) -> Self:
+        if uses_echo(self.method) and self.echo is None:
+            raise ValueError(f"method {self.method} needs an `echo:` section; `echo: {{}}` takes every default")
+        rates = self.training.learning_rate
+        if isinstance(rates, dict) and self.method not in rates:
+            raise ValueError(f"training.learning_rate has no entry for method {self.method}")
+        micro = self.training.micro_batch_size
+        if micro is not None and self.training.batch_size % micro:
+            raise ValueError(
+                f"training.batch_size ({self.training.batch_size}) is not a multiple of training.micro_batch_size ({micro})"
+            )
+        return self
+
+    @property
+    def use_dora(self) -> bool:
+        """Whether the deployed adapter has DoRA magnitudes."""
+        return uses_dora(self.method)
+
+    @property
+    def echo_path(self) -> EchoConfig | None:
+        """The echo section where the method uses it, else None."""
+        return self.echo if uses_echo(self.method) else None

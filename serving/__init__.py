@@ -1,0 +1,1 @@
+"""Verifies, attests and serves an adapter with vLLM, and measures what it costs."""
