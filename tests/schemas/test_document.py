@@ -1,0 +1,85 @@
+"""What every document promises: whole or absent, refused rather than guessed."""
+
+import errno
+import json
+import os
+from typing import ClassVar, Literal
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.document import Document, write_atomically
+from schemas.errors import UserError
+
+
+class Note(Document):
+    """A document as small as can be."""
+
+    title: ClassVar[str] = "note"
+    schema_version: Literal["1"] = "1"
+    text: str
+    weight: float = 1.0
+
+
+def test_a_document_survives_the_disk(tmp_path):
+    note = Note(text="hello", weight=0.1)
+    assert Note.read(note.write(tmp_path / "deep" / "note.json")) == note
+
+
+def test_a_document_is_frozen():
+    with pytest.raises(ValidationError):
+        Note(text="hello").text = "other"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"text": "a", "colour": "red"}, "colour: unknown key"),
+        ({"text": 3}, "text: Input should be a valid string"),
+        ({}, "text: Field required"),
+        ({"text": "a", "weight": float("nan")}, "weight: Input should be a finite number"),
+        ({"text": "a", "schema_version": "7"}, "schema version '7', this release reads '1'"),
+    ],
+)
+def test_a_fault_names_its_field(data, message):
+    with pytest.raises(UserError) as fault:
+        Note.parse(data, where="note.yaml")
+    assert message in str(fault.value)
+    assert "note.yaml" in str(fault.value)
+
+
+def test_every_fault_is_named_at_once():
+    with pytest.raises(UserError) as fault:
+        Note.parse({"weight": "heavy", "colour": "red"}, where="note.yaml")
+    assert all(field in str(fault.value) for field in ("text", "weight", "colour"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]"])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    (tmp_path / "note.json").write_bytes(content)
+    with pytest.raises(UserError):
+        Note.read(tmp_path / "note.json")
+
+
+def test_a_missing_file_says_which_and_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="no note found") as fault:
+        Note.read(tmp_path / "note.json")
+    assert "run the stage" in str(fault.value)
+
+
+def test_a_failed_write_leaves_the_old_bytes_and_no_litter(tmp_path, monkeypatch):
+    path = write_atomically(tmp_path / "note.json", b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["note.json"]
+
+
+def test_equal_documents_have_equal_hashes():
+    assert Note(text="a").sha256() == Note.parse(json.loads(Note(text="a").to_json()), where="").sha256()
+    assert Note(text="a").sha256() != Note(text="b").sha256()

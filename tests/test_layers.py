@@ -1,0 +1,54 @@
+"""Who may import whom: every stage the schemas, no stage another, and no document torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STAGES = ("trainer", "evaluator", "serving")
+HEAVY = ("torch", "transformers", "peft", "vllm", "lm_eval", "datasets")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Top-level packages that a file imports, at any depth of its code."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_imports_another(stage):
+    others = set(STAGES) - {stage}
+    guilty = {str(p.relative_to(ROOT)): imports_of(p) & others for p in (ROOT / stage).rglob("*.py")}
+    assert {path: found for path, found in guilty.items() if found} == {}
+
+
+def test_the_schemas_import_no_stage_and_nothing_heavy():
+    forbidden = set(STAGES) | set(HEAVY)
+    guilty = {str(p.relative_to(ROOT)): imports_of(p) & forbidden for p in (ROOT / "schemas").rglob("*.py")}
+    assert {path: found for path, found in guilty.items() if found} == {}
+
+
+def test_every_package_of_the_product_is_under_the_rule():
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages == {"schemas", *STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_shows_its_help_without_loading_torch(stage):
+    program = (
+        f"import sys, runpy; sys.argv = ['{stage}', '--help']\n"
+        "try: runpy.run_module(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert shown.returncode == 0, shown.stderr
+    assert "usage" in shown.stdout.lower()
