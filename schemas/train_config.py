@@ -226,7 +226,7 @@ class TrainConfig(Document):
     echo: EchoConfig | None = None
     """The echo path; required by echo_lora and echo_dora, left alone by lora and dora, so that one file serves all four."""
     training: TrainingConfig = TrainingConfig()
-    """The optimisation."""
+    """Steps, batches and rates, and how often to log, evaluate and save."""
 
     @model_validator(mode="after")
     def _sections_fit_the_method(self) -> Self:
