@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -51,7 +54,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, 
             num_hidden_layers=4,
             num_attention_heads=4,
             num_key_value_heads=2,
-            head_dim=16,
+            head_dim=32,  # the smallest that vLLM's CPU attention takes
             max_position_embeddings=512,
             initializer_range=0.2,
             bos_token_id=tokenizer.bos_token_id,
@@ -62,6 +65,19 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, 
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def adapter_runs() -> ModuleType:
+    """The module tests/adapter_runs.py: writes run directories with a real PEFT adapter, manifest and probes."""
+    name = "adapter_runs"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 def _tokenizer(records: list[dict[str, str]]) -> Any:
