@@ -1,0 +1,68 @@
+"""Batch: one micro-batch of tokens, laid out as [left-padded prompts | right-padded answers].
+
+Every sample's last prompt token sits in the same column, `boundary`, so the suffix of the echo pass is one slice.
+
+    columns      0 ...... boundary | boundary + 1 ......... T - 1
+    sample 0     . . p p p p p p p |  a a a a . . .
+    sample 1     p p p p p p p p p |  a a a a a a a          . = padding
+
+Legend: B samples, T columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+IGNORED = -100  # label of a token that is not under the loss (transformers' convention)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch. `Objective` shifts the labels; nobody else does."""
+
+    input_ids: Tensor
+    """[B, T] int64; the id under padding is arbitrary."""
+    attention_mask: Tensor
+    """[B, T] bool; True at real tokens. Each sample's real tokens are contiguous and include column `boundary`."""
+    labels: Tensor
+    """[B, T] int64; the token's own id where it is under the loss, else -100."""
+    answers: Tensor
+    """[B, T] bool; True at tokens of an answer (the same as `labels != -100` for `data.loss_on: answers`)."""
+    boundary: int
+    """Column of the last token before the first answer, the same for all samples."""
+
+    @property
+    def position_ids(self) -> Tensor:
+        """[B, T] int64: 0 at each sample's first real token, and under the padding before it."""
+        return (self.attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+    @property
+    def supervised(self) -> Tensor:
+        """[B, T - 1] bool: True at positions that predict a token under the loss.
+
+        A sample's first real token has nothing before it and is never predicted, whatever its label says.
+        """
+        return (self.labels[:, 1:] != IGNORED) & self.attention_mask[:, :-1]
+
+    @property
+    def before_answers(self) -> Tensor:
+        """[B, T - 1] bool: True at positions whose next token belongs to an answer; only these receive the echo."""
+        return self.answers[:, 1:] & self.attention_mask[:, :-1]
+
+    @property
+    def supervised_tokens(self) -> int:
+        """How many tokens are under the loss. The sum over a step's micro-batches and processes normalises its loss."""
+        return int(self.supervised.sum())
+
+    @property
+    def real_tokens(self) -> int:
+        """How many tokens are not padding."""
+        return int(self.attention_mask.sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "boundary"}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
