@@ -5,6 +5,8 @@ from __future__ import annotations
 from schemas.adapter_manifest import AdapterManifest
 from schemas.document import Document
 from schemas.eval_report import EvalReport
+from schemas.gate_policy import GatePolicy
 from schemas.train_config import TrainConfig
+from schemas.verdict import Verdict
 
-DOCUMENTS: tuple[type[Document], ...] = (TrainConfig, AdapterManifest, EvalReport)
+DOCUMENTS: tuple[type[Document], ...] = (TrainConfig, AdapterManifest, EvalReport, GatePolicy, Verdict)
