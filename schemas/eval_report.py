@@ -45,6 +45,8 @@ class TaskScore(Section):
     """Binomial standard error of the score."""
     interval: Interval
     """Wilson interval of the score."""
+    secondary: dict[str, Fraction] = {}
+    """Further scores of the same answers, such as `exact_match,flexible-extract`, `acc_norm` or `pass@10`."""
 
     @model_validator(mode="after")
     def _counts_add_up(self) -> Self:
@@ -138,6 +140,8 @@ class Sample(Section):
     """lm-eval task name."""
     document: Count
     """Index of the item in the task's split."""
+    attempt: Count = 0
+    """Which of several sampled answers to the item (pass@k); 0 where there is one."""
     arm: Arm
     """Who answered."""
     prompt: str

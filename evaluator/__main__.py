@@ -1,0 +1,29 @@
+"""python -m evaluator: scores adapters, and judges the scores."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from schemas.errors import run_command
+
+# A command's module is imported only when it is called: the help needs no torch, the gate no model.
+_COMMANDS = {
+    "agree": "evaluator.agree",
+    "gate": "evaluator.gate",
+    "compare": "evaluator.compare",
+    "report": "evaluator.report_page",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Finds the command; without one, the arguments are runs to score."""
+    module, rest = (
+        (_COMMANDS[argv[0]], argv[1:]) if argv and argv[0] in _COMMANDS else ("evaluator.score_command", argv)
+    )
+    code: int = import_module(module).main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

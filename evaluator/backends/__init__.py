@@ -1,0 +1,1 @@
+"""What generates the answers: transformers, vLLM, or a running endpoint, each as an lm-eval language model."""

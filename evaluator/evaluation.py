@@ -1,0 +1,219 @@
+"""The story of one evaluation: each arm answers every item, answers become counts, counts become the report."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from evaluator.context_window import cap_new_tokens, context_window, cut_prompts
+from evaluator.control import require_that_the_adapter_acts
+from evaluator.loaded_tasks import FEWSHOT_SEED, LoadedTasks
+from evaluator.recording_model import RecordingModel
+from evaluator.response_store import ResponseStore
+from evaluator.samples import documents_sha256, generation_sha256, prompts_sha256, read_samples
+from evaluator.scores import macro_average, majority_floor, score_task
+from evaluator.subject import Subject
+from evaluator.suites import Backend
+from schemas.errors import INTERRUPTED, Interrupted
+from schemas.eval_report import Arm, EvalReport, Sample, TaskRecord
+
+_PACKAGES = ("torch", "transformers", "peft", "lm-eval", "vllm")
+Logged = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class LanguageModels(Protocol):
+    """A backend: opens the arms of one subject."""
+
+    notes: tuple[str, ...]
+    """What sets its answers apart from the plain base or adapter, for the report's protocol."""
+
+    def open(self, arm: Arm) -> Any:
+        """The arm as an lm-eval language model."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to score.
+
+    Attributes:
+        backend: what generates.
+        device: device name, for the store's key and the transformers backend.
+        limit: items per task; None takes all.
+        batch_size: prompts per chunk; changes speed, not scores.
+        with_base: whether the base answers too.
+        answers: directory of the stored answers.
+    """
+
+    backend: Backend
+    device: str
+    limit: int | None
+    batch_size: int
+    with_base: bool
+    answers: Path
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A report and the samples behind it."""
+
+    report: EvalReport
+    samples: tuple[Sample, ...]
+
+    def samples_jsonl(self) -> bytes:
+        """The bytes of samples.jsonl."""
+        return b"".join(sample.model_dump_json().encode() + b"\n" for sample in self.samples)
+
+
+def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, settings: Settings) -> Evaluation:
+    """Scores the base (unless left out) and the adapter on the same items.
+
+    Raises:
+        UserError: the adapter changes no answer at all, or a model's numbers are not finite.
+        Interrupted: Ctrl-C or SIGTERM; the answers so far are kept.
+    """
+    started = time.monotonic()
+    notes = cap_new_tokens(loaded.tasks, context_window(subject.base.directory))
+    results = {arm: _answer(subject, loaded, models, settings, arm) for arm in _arms(subject, settings)}
+    logged: dict[Arm, Logged] = {arm: result["samples"] for arm, result in results.items()}
+    require_that_the_adapter_acts(logged)
+    samples = {
+        (name, arm): read_samples(loaded.suite, task, entries[name], arm)
+        for arm, entries in logged.items()
+        for name, task in loaded.tasks.items()
+    }
+    records = {
+        name: _record(loaded, name, task, results, {arm: samples[name, arm] for arm in results})
+        for name, task in loaded.tasks.items()
+    }
+    any_arm = next(iter(logged.values()))
+    notes += cut_prompts(subject.base.directory, [entry for entries in any_arm.values() for entry in entries])
+    everything = tuple(sample for name in records for arm in results for sample in samples[name, arm])
+    report = _report(subject, loaded, settings, records, list(results), notes + models.notes, started)
+    evaluation = Evaluation(report, everything)
+    digest = hashlib.sha256(evaluation.samples_jsonl()).hexdigest()
+    return Evaluation(report.model_copy(update={"samples_sha256": digest}), everything)
+
+
+def _arms(subject: Subject, settings: Settings) -> list[Arm]:
+    arms: list[Arm] = ["base"] if settings.with_base or subject.adapter is None else []
+    return arms + (["adapter"] if subject.adapter else [])
+
+
+def _answer(
+    subject: Subject, loaded: LoadedTasks, models: LanguageModels, settings: Settings, arm: Arm
+) -> Mapping[str, Any]:
+    from lm_eval.evaluator import evaluate as run_lm_eval
+
+    store = ResponseStore(settings.answers / f"{settings.backend}-{_store_key(subject, settings, arm)}.jsonl")
+    for task in loaded.tasks.values():
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)  # both arms draw the same shots
+    with _progress() as progress:
+        label = f"{loaded.suite.name} · {subject.name if arm == 'adapter' else 'base'}"
+        model = RecordingModel(lambda: models.open(arm), store, settings.batch_size, progress, label)
+        try:
+            result: Mapping[str, Any] = run_lm_eval(
+                lm=model,
+                task_dict={"tasks": dict(loaded.tasks), "groups": {}},
+                limit=settings.limit,
+                bootstrap_iters=0,
+                log_samples=True,
+            )
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                f"interrupted: {len(store)} answers are kept in {store.path}; the same command goes on from there",
+                exit_code=stop.exit_code if isinstance(stop, Interrupted) else INTERRUPTED,
+            ) from None
+    return result
+
+
+def _store_key(subject: Subject, settings: Settings, arm: Arm) -> str:
+    """Everything but the request that an answer depends on."""
+    parts = [subject.identity(arm), settings.backend, settings.device, *sorted(_versions().items())]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _record(
+    loaded: LoadedTasks,
+    name: str,
+    task: Any,
+    results: Mapping[Arm, Mapping[str, Any]],
+    samples: Mapping[Arm, Sequence[Sample]],
+) -> TaskRecord:
+    suite = loaded.suite
+    prompts = {prompts_sha256(result["samples"][name]) for result in results.values()}
+    assert len(prompts) == 1, "the arms were asked different things"
+    logged = next(iter(results.values()))["samples"][name]
+    free_text = task.OUTPUT_TYPE == "generate_until" and suite.layout != "records"
+    return TaskRecord(
+        version=str(task.VERSION),
+        floor=None if free_text else majority_floor(next(iter(samples.values()))),
+        documents_sha256=documents_sha256(logged),
+        prompts_sha256=prompts.pop(),
+        generation_sha256=generation_sha256(suite, task),
+        arms={
+            arm: score_task(suite.metric, samples[arm], _secondary(result["results"][name], suite.metric, suite.filter))
+            for arm, result in results.items()
+        },
+    )
+
+
+def _secondary(scores: Mapping[str, Any], metric: str, primary_filter: str) -> dict[str, float]:
+    """lm-eval's other scores of a task, `acc_norm` or `exact_match,flexible-extract`, standard errors left out."""
+    found = {key.removesuffix(",none"): value for key, value in scores.items() if key != f"{metric},{primary_filter}"}
+    return {key: value for key, value in found.items() if isinstance(value, float) and "stderr" not in key}
+
+
+def _report(
+    subject: Subject,
+    loaded: LoadedTasks,
+    settings: Settings,
+    records: Mapping[str, TaskRecord],
+    arms: Sequence[Arm],
+    notes: tuple[str, ...],
+    started: float,
+) -> EvalReport:
+    return EvalReport(
+        suite=loaded.suite.name,
+        protocol="; ".join((loaded.suite.protocol, *loaded.notes, *notes)),
+        created=datetime.now(UTC),
+        backend=settings.backend,
+        dtype=subject.dtype,
+        base=subject.base.reference,
+        adapter=subject.adapter_reference(),
+        limit=settings.limit,
+        seed=FEWSHOT_SEED,
+        tasks=dict(records),
+        macro={arm: macro_average(records, arm) for arm in arms},
+        samples_sha256="0" * 64,  # filled in once the samples are in order
+        seconds=time.monotonic() - started,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    import platform
+
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:  # PackageNotFoundError: a stage's image has only its own packages
+            continue
+    return found
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )

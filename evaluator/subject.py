@@ -1,0 +1,155 @@
+"""What is evaluated: a verified adapter on the base it was trained for, or a base model alone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from schemas.adapter_reader import VerifiedAdapter, read_adapter
+from schemas.base_model import config_fingerprint, weights_fingerprint
+from schemas.document import sha256_of
+from schemas.errors import UserError
+from schemas.eval_report import AdapterReference, Arm, BaseReference
+from schemas.run_directory import RunDirectory
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on the disk.
+
+    Attributes:
+        reference: its name, revision and fingerprints.
+        directory: where its files are.
+        tokenizer_sha256: hash over its tokenizer's files.
+    """
+
+    reference: BaseReference
+    directory: Path
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing to score.
+
+    Attributes:
+        run: the run directory that receives the report.
+        base: the base model, scored as a control.
+        adapter: the verified adapter; None scores the base alone.
+        dtype: type of the base's weights while scoring.
+    """
+
+    run: RunDirectory
+    base: Base
+    adapter: VerifiedAdapter | None
+    dtype: Dtype
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.adapter.manifest.name if self.adapter else self.run.root.name
+
+    def identity(self, arm: Arm) -> str:
+        """What an arm's answers depend on: hashes of weights, configuration and tokenizer, never a name."""
+        base = self.base
+        parts = [base.reference.config_sha256, base.reference.weights_sha256, base.tokenizer_sha256, self.dtype]
+        if arm == "adapter":
+            assert self.adapter is not None
+            files = self.adapter.manifest.files
+            parts += [files[name].sha256 for name in ("adapter_config.json", "adapter_model.safetensors")]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def adapter_reference(self) -> AdapterReference | None:
+        """The adapter as reports name it."""
+        if self.adapter is None:
+            return None
+        manifest = self.adapter.manifest
+        return AdapterReference(
+            name=manifest.name, method=manifest.method, manifest_sha256=self.adapter.manifest_sha256
+        )
+
+
+def adapter_subject(run: Path, base: str | None, dtype: Dtype | None) -> Subject:
+    """Verifies a run's adapter and finds the base it was trained for.
+
+    Args:
+        run: the run directory.
+        base: where the base is now, if it moved since training; None takes the manifest's name.
+        dtype: None takes the type that the base had in training.
+
+    Raises:
+        UserError: the adapter does not verify, or the base is missing or another one.
+    """
+    adapter = read_adapter(RunDirectory(run).adapter)
+    trained_on = adapter.manifest.base
+    found = find_base(base or trained_on.name, None if base else trained_on.revision)
+    same = (found.reference.config_sha256, found.reference.weights_sha256) == (
+        trained_on.config_sha256,
+        trained_on.weights_sha256,
+    )
+    if not same:
+        raise UserError(
+            f"the adapter was trained on another base model: the fingerprints of {found.reference.name} differ from the manifest's",
+            where=found.directory,
+            fix=f"give the base it was trained on ({trained_on.name}) with --base",
+        )
+    return Subject(RunDirectory(run), found, adapter, dtype or trained_on.dtype)
+
+
+def base_subject(model: str, runs: Path, dtype: Dtype | None) -> Subject:
+    """A base model alone: a run directory stands for its adapter's base, anything else for a model.
+
+    Its report goes to `<runs>/base-<model>`.
+
+    Raises:
+        UserError: no such model.
+    """
+    manifest = RunDirectory(Path(model)).manifest
+    if manifest.is_file():
+        subject = adapter_subject(Path(model), None, dtype)
+        base, dtype = subject.base, subject.dtype
+    else:
+        base = find_base(model, None)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", base.reference.name.rstrip("/").split("/")[-1])
+    return Subject(RunDirectory(runs / f"base-{slug}"), base, None, dtype or "float32")
+
+
+def find_base(name: str, revision: str | None) -> Base:
+    """A local directory as it is, or a hub repository's snapshot.
+
+    Raises:
+        UserError: neither exists, or it holds no safetensors weights.
+    """
+    directory = Path(name) if Path(name).is_dir() else _snapshot(name, revision)
+    files = [directory / file for file in _TOKENIZER_FILES if (directory / file).is_file()]
+    if not files:
+        raise UserError("the base model has no tokenizer", where=directory, fix="save the tokenizer beside the model")
+    reference = BaseReference(
+        name=name,
+        revision=None if Path(name).is_dir() else directory.name,
+        config_sha256=config_fingerprint(directory),
+        weights_sha256=weights_fingerprint(directory),
+    )
+    digest = hashlib.sha256("".join(f"{file.name}\0{sha256_of(file)}\n" for file in files).encode())
+    return Base(reference, directory, digest.hexdigest())
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"the base model cannot be found: {str(error).splitlines()[0]}",
+            where=name,
+            fix="give a directory, or the name of a hub repository you may read (huggingface-cli login)",
+        ) from None
