@@ -33,7 +33,7 @@ class BaseModelConfig(Section):
 
 
 class DataSource(Section):
-    """One origin of training records: a local file, a URL, or a hub dataset."""
+    """One origin of training records: a local file, a URL, or a hub dataset. Plain text stands for its `path`."""
 
     path: str
     """A .json, .jsonl or .parquet file (local path or http(s) URL), or a hub dataset's name."""
@@ -45,6 +45,11 @@ class DataSource(Section):
     """Commit, tag or branch of a hub dataset."""
     limit: Positive | None = None
     """Takes only the first rows; None takes all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_path(cls, data: object) -> object:
+        return {"path": data} if isinstance(data, str) else data
 
 
 class DataConfig(Section):

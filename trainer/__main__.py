@@ -1,0 +1,88 @@
+"""python -m trainer: trains an adapter, or plans, measures and prepares for it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from schemas.errors import OK, run_command
+
+DEFAULT_CONFIG = Path("configs/quickstart.yaml")
+_DESCRIPTION = """\
+Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<name>/adapter.
+
+  python -m trainer configs/quickstart.yaml                   train; run again to resume, or to hear that it is complete
+  python -m trainer configs/quickstart.yaml --method lora     the same run with another method
+  python -m trainer plan CONFIG                               parameters, steps, tokens, memory and disk, before it costs anything
+  python -m trainer bench CONFIG                              step time against PEFT + transformers.Trainer
+  python -m trainer make-base DIR; make-tasks DIR             the quickstart's tiny base model and its task set
+"""
+_EXIT_CODES = (
+    "exit codes: 0 done, 2 an error you can mend, 130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
+)
+_COMMANDS = ("train", "plan", "bench", "make-base", "make-tasks")
+
+
+def main(argv: list[str]) -> int:
+    """Parses, loads, calls, prints."""
+    command, rest = (argv[0], argv[1:]) if argv and argv[0] in _COMMANDS else ("train", argv)
+    if command in ("make-base", "make-tasks"):
+        return _make(command, rest)
+    if "-h" in rest or "--help" in rest:
+        return _help(command)
+    if command == "bench":
+        from trainer.bench import main as bench
+
+        return bench(rest)
+    return _train_or_plan(command, rest)
+
+
+def _train_or_plan(command: str, argv: list[str]) -> int:
+    from trainer.config_file import load_config
+
+    overwrite = "--overwrite" in argv
+    options = [word for word in argv if word != "--overwrite"]
+    path = Path(options.pop(0)) if options and not options[0].startswith("-") else DEFAULT_CONFIG
+    config = load_config(path, options)
+
+    from rich.console import Console
+
+    if command == "plan":
+        from trainer.plan import plan
+
+        plan(config, Console())
+    else:
+        from trainer.train import train
+
+        train(config, Console(), overwrite=overwrite)
+    return OK
+
+
+def _make(command: str, argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"python -m trainer {command}")
+    parser.add_argument("out", type=Path, help="directory to write")
+    parser.add_argument("--seed", type=int, default=0, help="of the invented world and the weights (default: 0)")
+    arguments = parser.parse_args(argv)
+    from trainer import synthetic
+
+    make = synthetic.make_base if command == "make-base" else synthetic.make_tasks
+    make(arguments.out, arguments.seed)
+    return OK
+
+
+def _help(command: str) -> int:
+    from trainer.config_file import option_help
+
+    print(f"usage: python -m trainer [{'|'.join(_COMMANDS)}] [CONFIG] [--overwrite] [--section.key value ...]\n")
+    print(_DESCRIPTION)
+    print(f"CONFIG defaults to {DEFAULT_CONFIG}. --overwrite forgets an earlier run of that name.")
+    print(
+        "Every field below can also stand in CONFIG, or in the environment as ECHO_LORA_SECTION__KEY; `null` clears it.\n"
+    )
+    print(option_help())
+    print(f"\n{_EXIT_CODES}")
+    return OK
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,149 @@
+"""From CONFIG, the environment and the command line to one validated TrainConfig, before torch is imported.
+
+Later sources win: the YAML file, then `ECHO_LORA_<SECTION>__<KEY>` variables, then `--section.key value` options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource, SettingsConfigDict, SettingsError
+
+from schemas.document import write_atomically
+from schemas.errors import UserError
+from schemas.train_config import TrainConfig
+
+_HELP = "python -m trainer --help lists every option"
+
+
+class _Settings(TrainConfig, BaseSettings):
+    """Overrides for any field of the training config. Each can also be set as ECHO_LORA_SECTION__KEY in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ECHO_LORA_", env_nested_delimiter="__", env_parse_none_str="null", case_sensitive=False
+    )
+
+
+class _OptionParser(argparse.ArgumentParser):
+    """argparse, except that a typo is a UserError that names the nearest option."""
+
+    def __init__(self, **settings: Any) -> None:
+        # Abbreviations would make the meaning of a script depend on which options exist.
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        typos = [word for word in message.split() if word.startswith("--")]
+        known = [option for action in self._actions for option in action.option_strings]
+        typed = typos[0].partition("=")[0] if typos else ""
+        near = [] if typed in known else difflib.get_close_matches(typed, known, n=1)
+        fix = f"did you mean {near[0]}? {_HELP}" if near else _HELP
+        raise UserError(f"the command line is not understood: {message}", where="command line", fix=fix)
+
+
+def load_config(path: Path, options: Sequence[str] = ()) -> TrainConfig:
+    """Reads, merges and validates one training config.
+
+    Args:
+        path: a YAML file.
+        options: `--section.key value` pairs.
+
+    Raises:
+        UserError: the file cannot be read, an option is unknown, or fields are faulty (all of them named at once).
+    """
+    data = _read_yaml(path)
+    for source in (_environment(), _command_line(options)):
+        data = _merge(data, source)
+    if isinstance(data.get("name"), str) and isinstance(data.get("method"), str):
+        data["name"] = data["name"].replace("{method}", data["method"])
+    return TrainConfig.parse(data, where=f"{path}, with the environment and the command line")
+
+
+def option_help() -> str:
+    """The section of `--help` that lists every override with its meaning and default."""
+    parser = _OptionParser(prog="python -m trainer", usage=argparse.SUPPRESS, add_help=False)
+    _options_source([], parser)
+    return parser.format_help().strip()
+
+
+def write_config(config: TrainConfig, path: Path) -> None:
+    """Writes the resolved config as YAML that `load_config` reads back to an equal config."""
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    write_atomically(path, text.encode())
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 a SafeLoader
+    except FileNotFoundError:
+        raise UserError("no training config found", where=path, fix="configs/ holds ready ones") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the training config cannot be read: {error}", where=path) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"the training config is not YAML: {error}", where=path) from None
+    if not isinstance(data, dict):
+        raise UserError("the training config is not a mapping of keys to values", where=path)
+    return data
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses repeated keys and reads 1e-4 as a number (YAML 1.1 takes it for text)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        if repeated:
+            raise yaml.constructor.ConstructorError(None, None, f"repeated key: {', '.join(repeated)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _environment() -> dict[str, Any]:
+    try:
+        return dict(EnvSettingsSource(_Settings)())
+    except SettingsError as error:
+        raise UserError(
+            f"an ECHO_LORA_ variable cannot be read: {error}",
+            where="environment",
+            fix="lists and mappings are JSON there",
+        ) from None
+
+
+def _command_line(options: Sequence[str]) -> dict[str, Any]:
+    parser = _OptionParser(prog="python -m trainer", add_help=False)
+    try:
+        return dict(_options_source(list(options), parser)())
+    except SettingsError as error:
+        raise UserError(f"the command line is not understood: {error}", where="command line", fix=_HELP) from None
+
+
+def _options_source(options: list[str], parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
+    source: CliSettingsSource[Any] = CliSettingsSource(
+        _Settings,
+        root_parser=parser,
+        cli_parse_none_str="null",
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_use_class_docs_for_groups=True,
+        parse_args_method=_OptionParser.parse_args,
+        formatter_class=argparse.HelpFormatter,
+    )
+    return source(args=options)
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep update: mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

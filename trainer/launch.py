@@ -1,0 +1,58 @@
+"""Starts accelerate: the device, the processes, the trackers."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import ProjectConfiguration
+
+from schemas.errors import UserError
+from schemas.run_directory import RunDirectory
+from schemas.train_config import TrainConfig
+
+
+def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
+    """The Accelerator of this process; under torchrun or `accelerate launch`, one of several.
+
+    Raises:
+        UserError: a tracker is not installed, or a GPU is asked for where there is none.
+    """
+    _require_trackers(config.training.report_to)
+    if config.training.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "training.device is cuda, but torch sees no GPU", where="training.device", fix="use auto or cpu"
+        )
+    return Accelerator(
+        cpu=config.training.device == "cpu",
+        log_with=list(config.training.report_to) or None,
+        project_config=ProjectConfiguration(project_dir=str(run.root), logging_dir=str(run.root / "trackers")),
+    )
+
+
+def _require_trackers(names: tuple[str, ...]) -> None:
+    available = {str(tracker) for tracker in get_available_trackers()}
+    missing = [name for name in names if name not in available]
+    if missing:
+        raise UserError(
+            f"training.report_to names {', '.join(missing)}, which is not installed here",
+            where="training.report_to",
+            fix=f"pip install it, or choose from: {', '.join(sorted(available)) or 'none'}",
+        )
+
+
+def start_trackers(accelerator: Accelerator, config: TrainConfig) -> None:
+    """Opens the trackers and shows them the config as flat keys."""
+    settings = {key: value for key, value in flat(config.model_dump(mode="json"))}
+    accelerator.init_trackers("echo-lora", config=settings, init_kwargs={"wandb": {"name": config.name}})
+
+
+def flat(tree: dict[str, object], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:
+    """Nested settings as (dotted key, value) pairs; what is no plain value becomes text."""
+    pairs: list[tuple[str, str | int | float | bool]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            pairs += flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", value if isinstance(value, str | int | float | bool) else str(value)))
+    return pairs

@@ -1,0 +1,135 @@
+"""The story of a training run, from a config to an exported adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from accelerate import Accelerator
+from rich.console import Console
+
+from schemas.adapter_manifest import TrainingRecord
+from schemas.run_directory import RunDirectory
+from schemas.train_config import TrainConfig
+from trainer.adapter import attach_adapter
+from trainer.base_model import check_base, find_base, load_base, load_tokenizer
+from trainer.config_file import write_config
+from trainer.export import Export, export_adapter
+from trainer.launch import launch, start_trackers
+from trainer.loop import Loop
+from trainer.objective import Objective, build_objective
+from trainer.order import total_steps
+from trainer.parameters import make_optimizer, restore_tensors, trainable_parameters
+from trainer.provenance import device_name, identity_of
+from trainer.run_state import Start, refuse_other_inputs, where_to_start
+from trainer.session import Session
+from trainer.step_batches import StepBatches
+from trainer.training_data import TrainingData, load_training_data
+from trainer.training_state import TrainingState
+
+
+def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> RunDirectory:
+    """Trains one adapter and exports it; goes on where an earlier session of the same config stopped.
+
+    Args:
+        config: the run.
+        console: where to report.
+        overwrite: forget what the run directory holds.
+
+    Raises:
+        UserError: config, data, base model or an earlier run do not allow it.
+        Interrupted: stopped by a signal, with a checkpoint saved.
+    """
+    run = RunDirectory(Path(config.runs) / config.name)
+    accelerator = launch(config, run)
+    console.quiet = not accelerator.is_main_process
+    start = _start(run, config, accelerator, overwrite=overwrite)
+    for note in start.notes:
+        console.print(note, highlight=False)
+    if start.complete:
+        console.print(f"{run.adapter} is complete and of this config; nothing to do (--overwrite trains it anew)")
+        return run
+
+    files = find_base(config.base)
+    check_base(files, config)
+    tokenizer = load_tokenizer(files, trust_remote_code=config.base.trust_remote_code)
+    data = load_training_data(config, tokenizer, quiet=console.quiet)
+    state = TrainingState(identity=identity_of(config, files, data.sources))
+    if start.checkpoint:
+        refuse_other_inputs(start.checkpoint.record.state.identity, state.identity, start.checkpoint.path)
+        state = start.checkpoint.record.state
+
+    if accelerator.is_main_process:
+        write_config(config, run.config)
+    start_trackers(accelerator, config)
+    model = attach_adapter(load_base(files, config.base, accelerator.device), config)
+    objective = build_objective(model, config).to(accelerator.device)
+    session = _session(config, run, accelerator, objective, data, tokenizer.pad_token_id, state)
+    if start.checkpoint:
+        restore_tensors(session.parts, session.loop.optimizer, start.checkpoint.tensors)
+        session.saved = state.step
+    _announce(console, session, data)
+    state = session.run_to_end(None if console.quiet else console)
+
+    if accelerator.is_main_process:
+        echo_parameters = sum(parameter.numel() for parameter in session.parts.get("echo", {}).values())
+        training = _training_record(state, accelerator)
+        with console.status("Exporting and proving the adapter"):
+            export = Export(config, files, tokenizer, data, training, echo_parameters)
+            export_adapter(objective.model, run.adapter, export)
+        console.print(f"adapter: {run.adapter}", highlight=False)
+    accelerator.end_training()
+    return run
+
+
+def _start(run: RunDirectory, config: TrainConfig, accelerator: Accelerator, *, overwrite: bool) -> Start:
+    return where_to_start(run, config, overwrite=overwrite)
+
+
+def _session(
+    config: TrainConfig,
+    run: RunDirectory,
+    accelerator: Accelerator,
+    objective: Objective,
+    data: TrainingData,
+    pad_token_id: int,
+    state: TrainingState,
+) -> Session:
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    batches = StepBatches(data.train, config, pad_token_id, processes, rank)
+    held_out = StepBatches(data.validation, config, pad_token_id, processes, rank) if data.validation else None
+    parts = trainable_parameters(objective)
+    loop = Loop(
+        objective=objective,
+        prepared=accelerator.prepare_model(objective),
+        optimizer=make_optimizer(parts, config),
+        batches=batches,
+        config=config,
+        accelerator=accelerator,
+        total=total_steps(len(data.train), config.training),
+    )
+    return Session(config, run, accelerator, loop, objective, parts, held_out, state)
+
+
+def _announce(console: Console, session: Session, data: TrainingData) -> None:
+    """One line of what is about to happen, and one of what was left out."""
+    counts = {part: sum(p.numel() for p in named.values()) for part, named in session.parts.items()}
+    sizes = ", ".join(f"{count:,} {part} parameters" for part, count in counts.items())
+    console.print(
+        f"{session.config.method}: {sizes}; {len(data.train):,} examples, {session.loop.total:,} optimizer steps on "
+        f"{device_name(session.accelerator.device)}",
+        highlight=False,
+    )
+    for reason, count in data.dropped.items():
+        console.print(f"left out {count:,} examples: {reason.replace('_', ' ')}", highlight=False)
+
+
+def _training_record(state: TrainingState, accelerator: Accelerator) -> TrainingRecord:
+    return TrainingRecord(
+        steps=state.step,
+        echo_steps=state.echo_steps,
+        train_loss=state.last_loss,
+        validation_loss=state.validation_loss,
+        seconds=state.seconds,
+        device=device_name(accelerator.device),
+        processes=accelerator.num_processes,
+    )
