@@ -1,0 +1,205 @@
+"""Language-model head, cross-entropies and distillation on the supervised rows only, a chunk at a time.
+
+Logits of shape [B, T, V] never exist. Each chunk's gradient is taken as soon as its loss is known, while its logits
+are at hand, so the backward pass needs no logits and no second product with the head.
+
+Legend: B samples, T columns of the batch, S of a pass, d hidden size, V vocabulary, R supervised rows, C rows of a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainer.batch import Batch
+
+_FourLosses = tuple[Tensor, Tensor, Tensor, Tensor]
+
+CHUNK_ELEMENTS = 2**25
+"""Most logits of one path held at a time: 128 MiB of float32."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Loss of a row: plain CE_off + echo CE_on + distillation tau^2 KL(teacher || student)."""
+
+    plain: float = 1.0
+    """Factor of the plain path's cross-entropy."""
+    echo: float = 0.0
+    """Factor of the echo path's cross-entropy."""
+    distillation: float = 0.0
+    """Factor of tau^2 KL."""
+    temperature: float = 1.0
+    """tau."""
+    teacher: Literal["echo", "plain"] = "echo"
+    """The path without gradient in KL."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Supervised rows that share their weights."""
+
+    targets: Tensor
+    """[R], the next tokens' ids."""
+    plain: Tensor
+    """[R, d], the plain path's last hidden states."""
+    echo: Tensor | None
+    """[R, d], the echo path's; None where it did not run, or did not need to."""
+    weights: LossWeights
+    """The factors."""
+    echo_is_plain: bool = False
+    """Whether the two paths have the same states here, so that CE_on is CE_off."""
+
+
+@dataclass(frozen=True)
+class RowLosses:
+    """Sums over rows."""
+
+    total: Tensor
+    """Scalar with gradient: the weighted sum."""
+    plain: Tensor
+    """Scalar, detached: sum of CE_off."""
+    echo: Tensor
+    """Scalar, detached: sum of CE_on; 0 where the echo path did not run."""
+    distillation: Tensor
+    """Scalar, detached: sum of tau^2 KL; 0 where there is none."""
+
+
+def plain_rows(batch: Batch, plain: Tensor) -> list[Rows]:
+    """All supervised rows where only the plain path ran; `plain` is [B, T - 1, d]."""
+    return [Rows(_targets(batch, batch.supervised), _gather(plain, batch.supervised), None, LossWeights())]
+
+
+def paired_rows(
+    batch: Batch, plain: Tensor, echo: Tensor, first: int, weights: LossWeights, *, loss_on_prompts: bool
+) -> list[Rows]:
+    """The supervised rows of both paths. Distillation is on the rows before answer tokens only.
+
+    Args:
+        batch: the micro-batch.
+        plain: [B, T - 1, d], last hidden states of the plain pass.
+        echo: [B, T - 1 - first, d], those of the echo pass.
+        first: the column the echo pass began at; before it the two paths have the same states.
+        weights: the factors.
+        loss_on_prompts: whether tokens outside answers are under the loss (`data.loss_on: all`).
+    """
+
+    def pair(mask: Tensor, weights: LossWeights) -> Rows:
+        return Rows(_targets(batch, mask), _gather(plain, mask), _gather(echo, mask[:, first:]), weights)
+
+    groups = [pair(batch.supervised & batch.before_answers, weights)]
+    if loss_on_prompts:
+        prompts = batch.supervised & ~batch.before_answers
+        ran_twice = torch.arange(prompts.shape[1], device=prompts.device) >= first
+        ran_once = prompts & ~ran_twice
+        undistilled = replace(weights, distillation=0.0)
+        groups.append(pair(prompts & ran_twice, undistilled))
+        groups.append(Rows(_targets(batch, ran_once), _gather(plain, ran_once), None, undistilled, echo_is_plain=True))
+    return groups
+
+
+def _targets(batch: Batch, mask: Tensor) -> Tensor:
+    return batch.labels[:, 1:][mask]
+
+
+def _gather(hidden: Tensor, mask: Tensor) -> Tensor:
+    """[R, d]: the rows of `hidden`, [B, S, d], where `mask`, [B, S], is True."""
+    return hidden.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))
+
+
+def row_losses(head: nn.Module, rows: Rows, chunk_elements: int = CHUNK_ELEMENTS) -> RowLosses:
+    """The losses of some rows; with no rows they are zero and still part of the graph.
+
+    Args:
+        head: from hidden states to logits.
+        rows: the rows.
+        chunk_elements: most logits of one path to hold at a time.
+    """
+    trainable = [parameter for parameter in head.parameters() if parameter.requires_grad]
+    inputs = [rows.plain] if rows.echo is None else [rows.plain, rows.echo]
+    needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *trainable))
+    chunk = max(1, chunk_elements // cast(Tensor, head.weight).shape[0])
+
+    def loss_of(part: slice, hidden: Sequence[Tensor]) -> _FourLosses:
+        return _weighted_losses(head, rows, rows.targets[part], hidden)
+
+    total, sums = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
+        loss_of, chunk, needs_gradient, len(inputs), *inputs, *trainable
+    )
+    return RowLosses(total, *sums.unbind())
+
+
+def _weighted_losses(head: nn.Module, rows: Rows, targets: Tensor, hidden: Sequence[Tensor]) -> _FourLosses:
+    """The weighted sum, CE_off, CE_on and tau^2 KL of a chunk."""
+    weights = rows.weights
+    logits = [head(states).float() for states in hidden]
+    plain = F.cross_entropy(logits[0], targets, reduction="sum")
+    echo = plain if rows.echo_is_plain else plain.new_zeros(())
+    distillation = plain.new_zeros(())
+    if len(logits) == 2:
+        if weights.echo:
+            echo = F.cross_entropy(logits[1], targets, reduction="sum")
+        if weights.distillation:
+            teacher, student = reversed(logits) if weights.teacher == "echo" else logits
+            distillation = divergence(teacher.detach(), student, weights.temperature)
+    total = weights.plain * plain + weights.echo * echo + weights.distillation * distillation
+    return total, plain, echo, distillation
+
+
+def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """tau^2 KL(teacher || student), summed over the rows of logits [C, V]."""
+    expected = F.log_softmax(teacher / temperature, dim=-1)
+    predicted = F.log_softmax(student / temperature, dim=-1)
+    return F.kl_div(predicted, expected, reduction="sum", log_target=True) * temperature**2
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Sums a loss over chunks of rows, taking each chunk's gradient at once.
+
+    The hidden states come first among `tensors`; the head's trainable parameters, where it has any, follow.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        loss_of: Callable[[slice, Sequence[Tensor]], _FourLosses],
+        chunk: int,
+        needs_gradient: bool,
+        hidden_count: int,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        hidden, trainable = tensors[:hidden_count], tensors[hidden_count:]
+        sums = torch.zeros(4, dtype=torch.float32, device=hidden[0].device)
+        gradients = [torch.zeros_like(tensor) for tensor in tensors] if needs_gradient else []
+        for start in range(0, len(hidden[0]), chunk):
+            part = slice(start, start + chunk)
+            with torch.set_grad_enabled(needs_gradient):
+                leaves = [states[part].detach().requires_grad_(needs_gradient) for states in hidden]
+                total, *parts = loss_of(part, leaves)
+            if needs_gradient:
+                found = torch.autograd.grad(total, [*leaves, *trainable], allow_unused=True)
+                _add(gradients, found, part, hidden_count)
+            sums += torch.stack([total.detach(), *(loss.detach() for loss in parts)])
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(sums)
+        return sums[0].clone(), sums[1:]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, None, None, *(gradient.to(saved.dtype) * saved for saved in ctx.saved_tensors))
+
+
+def _add(gradients: list[Tensor], found: Sequence[Tensor | None], part: slice, hidden_count: int) -> None:
+    for index, gradient in enumerate(found):
+        if gradient is None:
+            continue
+        if index < hidden_count:
+            gradients[index][part] = gradient
+        else:
+            gradients[index] += gradient

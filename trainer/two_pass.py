@@ -1,0 +1,40 @@
+"""The readable reference: the plain pass over the whole batch, then the echo pass over the whole batch.
+
+Legend: B samples, T columns of the batch, d hidden size. The last column predicts nothing and is not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from trainer.adapted_forward import Injection
+from trainer.batch import Batch
+from trainer.layer_pass import LayerPass, run_layers
+
+
+def whole_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch) -> Tensor:
+    """One pass over all columns but the last: [B, T - 1, d]."""
+    return run_layers(
+        backbone, layer_pass, batch.input_ids[:, :-1], batch.attention_mask[:, :-1], batch.position_ids[:, :-1]
+    )
+
+
+def receiving_positions(batch: Batch, positions: Literal["answers", "all"]) -> Tensor:
+    """[B, T - 1] bool: the positions that receive the echo."""
+    return batch.before_answers if positions == "answers" else batch.attention_mask[:, :-1]
+
+
+def injections(
+    vectors: Mapping[str, Tensor], positions: Tensor, place: Literal["output", "rank"]
+) -> dict[str, Injection]:
+    """The echo of each target module, by its name.
+
+    Args:
+        vectors: what the echo path made, [B, f] by module name.
+        positions: [B, S] bool, the receiving positions among the columns of the pass.
+        place: where in the module it is added.
+    """
+    return {name: Injection(vector, positions, place) for name, vector in vectors.items()}
