@@ -12,7 +12,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 "$python" -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
 
 # Torch's wheel comes from a directory of wheels where this machine names one, else from the index uv finds for ACCEL.
-wheels=${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/null || true)}
+# (`pip config list`, since `pip config get` of pip 23.0, Debian 12's, does not see the global file.)
+wheels=${PIP_FIND_LINKS:-$("$python" -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.find-links='\(.*\)'$/\1/p" | head -n 1)}
 case $accel in
     cpu) torch="torch==2.13.0+cpu" vllm="$root/docker/vllm_cpu" from="--torch-backend cpu"
          if [ -n "$wheels" ]; then from="--find-links $wheels"; fi ;;
