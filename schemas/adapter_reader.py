@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
+from numpy.typing import NDArray
 
 from schemas.adapter_manifest import AdapterManifest
 from schemas.errors import UserError
@@ -28,7 +30,7 @@ _EXPORT_AGAIN = "export the adapter again: run the trainer on the run's config.y
 # adapter_config.json: the keys that mean something to us; all others must hold a value that changes nothing.
 _MEANINGFUL = {
     "peft_type", "task_type", "base_model_name_or_path", "revision", "r", "lora_alpha", "lora_dropout", "target_modules",
-    "use_dora", "inference_mode", "peft_version", "auto_mapping",
+    "use_dora", "inference_mode", "peft_version",
 }  # fmt: skip
 _HARMLESS: Mapping[str, object] = {
     "bias": "none", "init_lora_weights": True, "megatron_core": "megatron.core", "qalora_group_size": 16,
@@ -37,10 +39,11 @@ _HARMLESS: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """Shape and safetensors dtype name of one tensor."""
+    """Shape and safetensors dtype name of one tensor, and whether it holds nothing but zeros."""
 
     shape: tuple[int, ...]
     dtype: str
+    all_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def _parse_config(path: Path, blob: bytes, manifest: AdapterManifest) -> Mapping
         raise UserError("adapter_config.json is not an object", where=path, fix=_EXPORT_AGAIN)
     expected = {
         "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",  # without it PEFT imports whatever module `auto_mapping` names
         "r": manifest.adapter.rank,
         "lora_alpha": manifest.adapter.alpha,
         "use_dora": manifest.adapter.use_dora,
@@ -147,7 +151,27 @@ def _parse_headers(path: Path, blob: bytes) -> Mapping[str, TensorHeader]:
         tensors = safetensors.deserialize(blob)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise UserError(f"adapter_model.safetensors cannot be read: {error}", where=path, fix=_EXPORT_AGAIN) from None
-    return {name: TensorHeader(tuple(tensor["shape"]), str(tensor["dtype"])) for name, tensor in sorted(tensors)}
+    return {name: _read_tensor(path, name, tensor) for name, tensor in sorted(tensors)}
+
+
+def _read_tensor(path: Path, name: str, tensor: Mapping[str, Any]) -> TensorHeader:
+    """Shape and type of a tensor whose values are all finite."""
+    shape, dtype = tuple(tensor["shape"]), str(tensor["dtype"])
+    if dtype not in _DTYPES:
+        raise UserError(
+            f"{name} has dtype {dtype}, expected one of {', '.join(_DTYPES)}", where=path, fix=_EXPORT_AGAIN
+        )
+    values = _as_float32(tensor["data"], dtype)
+    if not np.isfinite(values).all():
+        raise UserError(f"{name} holds NaN or infinity", where=path, fix="train again with a lower learning rate")
+    return TensorHeader(shape, dtype, not values.any())
+
+
+def _as_float32(data: bytes, dtype: str) -> NDArray[np.floating[Any]]:
+    """The values of a little-endian tensor; numpy has no bfloat16, which is the upper half of a float32."""
+    if dtype == "BF16":
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(data, {"F32": "<f4", "F16": "<f2"}[dtype])
 
 
 def _require_lora_set(path: Path, tensors: Mapping[str, TensorHeader], manifest: AdapterManifest) -> None:
@@ -160,10 +184,6 @@ def _require_lora_set(path: Path, tensors: Mapping[str, TensorHeader], manifest:
                 f"adapter_model.safetensors holds {name}, which is no LoRA or DoRA tensor",
                 where=path,
                 fix=_EXPORT_AGAIN,
-            )
-        if header.dtype not in _DTYPES:
-            raise UserError(
-                f"{name} has dtype {header.dtype}, expected one of {', '.join(_DTYPES)}", where=path, fix=_EXPORT_AGAIN
             )
         modules.setdefault(match["module"], {})[match["side"] or "magnitude"] = header
     parts = {"lora_A", "lora_B"} | ({"magnitude"} if manifest.adapter.use_dora else set())
@@ -194,4 +214,8 @@ def _require_lora_set(path: Path, tensors: Mapping[str, TensorHeader], manifest:
             f"adapter_model.safetensors holds {len(tensors)} tensors, the manifest says {manifest.adapter.tensors}",
             where=path,
             fix=_EXPORT_AGAIN,
+        )
+    if all(header.all_zero for name, header in tensors.items() if name.endswith("lora_B.weight")):
+        raise UserError(
+            "every lora_B is zero: this adapter is its base model", where=path, fix="train it before it is exported"
         )

@@ -6,7 +6,15 @@ from schemas.adapter_manifest import AdapterManifest
 from schemas.document import Document
 from schemas.eval_report import EvalReport
 from schemas.gate_policy import GatePolicy
+from schemas.serving_attestation import ServingAttestation
 from schemas.train_config import TrainConfig
 from schemas.verdict import Verdict
 
-DOCUMENTS: tuple[type[Document], ...] = (TrainConfig, AdapterManifest, EvalReport, GatePolicy, Verdict)
+DOCUMENTS: tuple[type[Document], ...] = (
+    TrainConfig,
+    AdapterManifest,
+    EvalReport,
+    GatePolicy,
+    Verdict,
+    ServingAttestation,
+)

@@ -1,0 +1,16 @@
+"""python -m serving RUN [RUN2 ...]: verifies, attests and serves adapters through vLLM's own OpenAI server."""
+
+from __future__ import annotations
+
+from schemas.errors import run_command
+from serving.command_line import parse_serve_options
+from serving.supervise import serve
+
+
+def main(argv: list[str]) -> int:
+    """Parses, loads, calls."""
+    return serve(parse_serve_options(argv))
+
+
+if __name__ == "__main__":
+    run_command(main)

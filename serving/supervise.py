@@ -1,0 +1,104 @@
+"""Stands beside the running server: watches process, files and answers, attests again on demand, and says goodbye."""
+
+from __future__ import annotations
+
+import time
+from typing import Never
+
+from rich.table import Table
+
+from schemas.errors import UserError
+from serving.options import ServeOptions
+from serving.progress import console
+from serving.server import AttestedServer, EngineDied, attested_server
+from serving.vllm_process import log_path
+
+ENGINE_DIED = 1
+
+
+def serve(options: ServeOptions) -> int:
+    """Serves until it is told to stop (SIGTERM, Ctrl-C) or vLLM dies; the latter returns 1, for a restart policy."""
+    try:
+        with attested_server(options) as server:
+            announce(server)
+            watch(server)
+    except EngineDied as error:
+        console.print("[red]error:[/red]", str(error), markup=False)
+        return ENGINE_DIED
+
+
+def watch(server: AttestedServer) -> Never:
+    """Looks after the server, forever.
+
+    Raises:
+        EngineDied: vLLM ended.
+    """
+    due = time.monotonic() + server.options.watch_seconds
+    while True:
+        time.sleep(0.5)
+        server.require_alive()
+        wanted = server.state.attestation_request.exists()
+        if wanted or time.monotonic() >= due:
+            server.state.attestation_request.unlink(missing_ok=True)
+            look(server, attest_again=wanted)
+            due = time.monotonic() + server.options.watch_seconds
+
+
+def look(server: AttestedServer, *, attest_again: bool) -> None:
+    """One check; opens or closes the gate by what it finds. Never ends the server: its probes tell the orchestrator."""
+    try:
+        if attest_again:
+            server.attest_all()
+        fault = server.check()
+    except UserError as error:
+        fault = error.what
+    except Exception as error:  # the engine may die between two lines; the next look at the process tells
+        fault = f"{type(error).__name__}: {error}"
+    if fault is None:
+        server.open_gate()
+    elif server.readiness.read().reason != fault:
+        console.print(f"[red]unhealthy:[/red] {fault}")
+        server.readiness.write("unhealthy", fault)
+
+
+def announce(server: AttestedServer) -> None:
+    """Prints what was attested and how to talk to it."""
+    table = Table(title="Attested")
+    for column in ("model", "method", "rank", "served", "off recorded (nats)", "off base (nats)", "tensors applied"):
+        table.add_column(column)
+    for attestation in server.attestations.values():
+        off = max(probe.adapter_difference for probe in attestation.probes)
+        effect = max(probe.recorded_effect for probe in attestation.probes)
+        applied = attestation.applied
+        table.add_row(
+            attestation.name,
+            attestation.adapter.method,
+            str(attestation.rank),
+            "merged into the base" if attestation.merged else f"adapter on {attestation.base.name}",
+            f"{off:.2g} (allowed {attestation.tolerance:g})",
+            f"{effect:.2g}",
+            "-" if applied is None else f"{applied.applied} of {applied.expected}",
+        )
+        if attestation.parity is not None:
+            console.print(
+                f"{attestation.name} is a DoRA adapter and is served merged: log-probabilities of merged and unmerged weights"
+                f" differ by at most {attestation.parity.log_probabilities:.2g} nats ({attestation.parity.dtype})"
+            )
+    console.print(table)
+    if log := log_path(server.options):
+        console.print(f"vLLM's log and one JSON line per request: {log}")
+    name, key = next(iter(server.attestations)), server.options.api_key_file
+    header = f' -H "Authorization: Bearer $(cat {key})"' if key else ""
+    shown = f'open("{key}").read().strip()' if key else '"none"'
+    print(
+        f"""Ready: {server.address}/v1
+
+  curl {server.address}/v1/completions{header} -H "Content-Type: application/json" \\
+    -d '{{"model": "{name}", "prompt": "Hello", "max_tokens": 16}}'
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{server.address}/v1", api_key={shown})
+  print(client.completions.create(model="{name}", prompt="Hello", max_tokens=16).choices[0].text)
+""",
+        flush=True,
+    )
