@@ -9,6 +9,7 @@ rather than R x N: with one binary difference per item, K is three.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Distribution:
         """Two-sided percentile interval.
 
         Percentile, not BCa: the statistic is a sum of bounded terms, so bias and acceleration are nearly nil; BCa's
-        bias term is ill defined on a lattice full of ties; and `tests/evaluator/test_coverage.py` measures the coverage.
+        bias term is ill defined on a lattice full of ties; and `tests/evaluator/gate/test_coverage.py` measures the coverage.
         """
         low, high = np.quantile(self.draws, [(1 - confidence) / 2, (1 + confidence) / 2])
         return Interval(low=min(float(low), self.estimate), high=max(float(high), self.estimate), level=confidence)
@@ -62,7 +63,8 @@ def resample_mean(
         clusters: [N] label of each item's cluster.
         bounds: least and greatest possible value. One pseudo-item of each is put among the clusters (for binary
             differences this is the adjustment of Bonett and Price, 2012): two adapters that agree on all of 20 items have
-            not been shown to agree to within zero.
+            not been shown to agree to within zero. The pseudo-items widen the distribution and do not move it, since a
+            shift toward zero would add up over tasks while the interval of their average narrows.
         resamples: R.
         generator: source of randomness.
     """
@@ -71,8 +73,12 @@ def resample_mean(
     weights = np.concatenate([counts, np.ones(len(bounds))])
     total = int(weights.sum())
     drawn = generator.multinomial(total, weights / total, size=resamples)  # [R, K]
-    draws = (drawn @ patterns[:, 0]) / (drawn @ patterns[:, 1])
-    return Distribution(float(values.mean()), draws, float(draws.std()))
+    means = (drawn @ patterns[:, 0]) / (drawn @ patterns[:, 1])
+    centre = (weights @ patterns[:, 0]) / (weights @ patterns[:, 1])
+    estimate, units = float(values.mean()), float(counts.sum())
+    # A bootstrap of C units has (C - 1) / C of the variance; this matters where a task has few clusters.
+    draws = estimate + (means - centre) * math.sqrt(units / max(units - 1, 1.0))
+    return Distribution(estimate, draws.clip(*bounds), float(draws.std()))
 
 
 def cluster_patterns(values: Array, clusters: Sequence[object]) -> tuple[Array, Array]:
@@ -81,8 +87,9 @@ def cluster_patterns(values: Array, clusters: Sequence[object]) -> tuple[Array, 
     Where all items share one cluster there is nothing between clusters to resample; such a task stands for itself, and
     its items are the units.
     """
-    labels = np.unique([repr(label) for label in clusters], return_inverse=True)[1]
-    if labels.max() == 0:
+    numbers: dict[object, int] = {}
+    labels = np.array([numbers.setdefault(label, len(numbers)) for label in clusters])
+    if len(numbers) == 1:
         labels = np.arange(len(values))
     sums = np.bincount(labels, weights=values)
     sizes = np.bincount(labels).astype(np.float64)
@@ -122,9 +129,9 @@ class SeedNoise:
         if degrees == 0:
             return None
         variance = sum(float(np.var(side, ddof=1)) * (len(side) - 1) for side in sides if len(side) > 1) / degrees
-        return cls(float(np.sqrt(variance * sum(1 / len(side) for side in sides))), degrees)
+        return cls(math.sqrt(variance * sum(1 / len(side) for side in sides)), degrees)
 
     def widen(self, distribution: Distribution, student: Array) -> Distribution:
         """Adds the seed level to an item-level distribution; `student` is [R] draws of Student's t."""
-        spread = float(np.hypot(distribution.standard_error, self.standard_error))
+        spread = math.hypot(distribution.standard_error, self.standard_error)
         return Distribution(distribution.estimate, distribution.draws + self.standard_error * student, spread)
