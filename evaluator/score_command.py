@@ -135,6 +135,10 @@ def settings_of(subject: Subject, arguments: argparse.Namespace) -> Settings:
 
 def open_backend(subject: Subject, settings: Settings, arguments: argparse.Namespace) -> LanguageModels:
     """The backend, with no model loaded yet."""
+    if settings.backend == "vllm":
+        from evaluator.backends.vllm_engine import VllmBackend
+
+        return VllmBackend(subject, settings.device, settings.batch_size)
     from evaluator.backends.huggingface import TransformersBackend
 
     return TransformersBackend(subject, settings.device, settings.batch_size)

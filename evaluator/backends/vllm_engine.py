@@ -1,0 +1,104 @@
+"""The fast backend: vLLM's offline engine under lm-eval's VLLM class, plain LoRA unmerged, DoRA merged.
+
+One engine serves both arms of a LoRA run. vLLM refuses DoRA adapters, so theirs is merged in float32, cast once, and the
+report's protocol says so.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, get_args
+
+from evaluator.subject import Subject
+from schemas.eval_report import Arm
+
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build only
+
+from lm_eval.models.vllm_causallms import VLLM
+from vllm.config.lora import MaxLoRARanks
+
+
+class VllmBackend:
+    """Opens base and adapter in vLLM; the device is the one that vLLM was built for."""
+
+    def __init__(self, subject: Subject, device: str, batch_size: int) -> None:
+        self._subject, self._device, self._batch_size = subject, device, batch_size
+        self._engine: VllmModel | None = None
+        self._serves: str | None = None
+        self._scratch: Path | None = None
+        self.notes = ("DoRA merged into the base in float32 for vLLM",) if self._is_dora else ()
+
+    @property
+    def _is_dora(self) -> bool:
+        return self._subject.adapter is not None and self._subject.adapter.manifest.adapter.use_dora
+
+    def open(self, arm: Arm) -> VllmModel:
+        """The arm's language model; of a LoRA run's arms the engine is shared."""
+        if arm == "adapter" and self._is_dora:
+            return self._start(self._merged())
+        engine = self._start(self._subject.base.directory)
+        engine.lora_request = engine.adapter_request if arm == "adapter" else None
+        return engine
+
+    def close(self) -> None:
+        """Stops the engine's process and removes merged weights."""
+        if self._engine is not None:
+            self._engine.model.llm_engine.engine_core.shutdown()
+            self._engine, self._serves = None, None
+            gc.collect()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def _start(self, model: Path) -> VllmModel:
+        if self._serves == str(model) and self._engine is not None:
+            return self._engine
+        if self._engine is not None:
+            self._engine.model.llm_engine.engine_core.shutdown()
+        adapter = None if self._is_dora else self._subject.adapter
+        lora = (
+            {"lora_local_path": str(adapter.directory.resolve()), "max_lora_rank": _slot(adapter.manifest.adapter.rank)}
+            if adapter
+            else {}
+        )
+        on_cpu = {"enforce_eager": True, "gpu_memory_utilization": 0.4} if self._device == "cpu" else {}
+        # A number for the batch size keeps vLLM's own progress bar, which fails where bars are switched off, out.
+        self._engine = VllmModel(
+            pretrained=str(model), dtype=self._subject.dtype, batch_size=self._batch_size, **lora, **on_cpu
+        )
+        self._serves = str(model)
+        return self._engine
+
+    def _merged(self) -> Path:
+        from evaluator.backends.merging import write_merged
+
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="echo-lora-merged-"))
+            write_merged(self._subject, self._scratch)
+        return self._scratch
+
+
+class VllmModel(VLLM):  # type: ignore[misc]
+    """VLLM whose texts leave special tokens out, as transformers' do."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.adapter_request = self.lora_request
+
+    @staticmethod
+    def modify_gen_kwargs(*arguments: Any, **keywords: Any) -> tuple[dict[str, Any], list[str], int]:
+        """lm-eval's settings for vLLM, with special tokens skipped."""
+        settings, until, new_tokens = VLLM.modify_gen_kwargs(*arguments, **keywords)
+        return {**settings, "skip_special_tokens": True}, until, new_tokens
+
+
+def _slot(rank: int) -> int:
+    """The smallest adapter slot that vLLM offers for a rank."""
+    return min(size for size in get_args(MaxLoRARanks) if size >= rank)
+
