@@ -150,7 +150,8 @@ def _reason(checks: Sequence[CheckResult]) -> str:
     decision = worst(check.decision for check in checks)
     decisive = [check for check in checks if check.decision == decision]
     if decision == "pass":
-        return f"All {len(checks)} checks pass. {checks[0].reason}."
+        against = [check.reason for check in checks if check.against][:2] or [checks[0].reason]
+        return f"All {len(checks)} checks pass. {'. '.join(against)}."
     verb = "fails" if decision == "rejected" else "cannot be decided on this sample"
     more = f", and {len(decisive) - 1} more" if len(decisive) > 1 else ""
     return f"{decisive[0].kind.replace('_', '-').capitalize()} {verb}{more}. {decisive[0].reason}."

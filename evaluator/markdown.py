@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from evaluator.task_names import short_names
+from evaluator.verdict_table import difference_cells, summaries
 from schemas.verdict import Comparison, Verdict
 
 SIGNS = {"pass": "✅ pass", "rejected": "❌ rejected", "inconclusive": "❔ inconclusive"}
@@ -16,7 +18,7 @@ def to_markdown(verdict: Verdict) -> str:
         verdict.reason,
         _table(
             ("", "suite", "check", "why"),
-            ((SIGNS[c.decision], c.suite, c.kind.replace("_", "-"), c.reason) for c in verdict.checks),
+            ((SIGNS[decision], suite, kind, reason) for suite, kind, decision, reason in summaries(verdict.checks)),
         ),
         *(_comparison(comparison) for comparison in verdict.comparisons),
         "\n".join(_footnotes(verdict)),
@@ -26,33 +28,20 @@ def to_markdown(verdict: Verdict) -> str:
 
 def _comparison(comparison: Comparison) -> str:
     title = f"{comparison.suite}: {' + '.join(comparison.candidates)} against {' + '.join(comparison.opponents)}"
-    macro = comparison.macro
+    names = short_names(comparison.tasks)
     rows = [
         (
-            name,
+            names[name],
             f"{task.items}",
             f"{task.opponent:.1%}",
             f"{task.candidate:.1%}",
             f"{task.fixed} / {task.broken}",
-            _points(task.difference.estimate),
-            f"{_points(task.difference.interval.low)} to {_points(task.difference.interval.high)}",
-            f"{task.p_holm:.3g}",
-            f"{task.difference.minimum_detectable_effect * 100:.1f}",
+            *difference_cells(task.difference, task.p_holm),
         )
         for name, task in comparison.tasks.items()
     ]
-    total = (
-        "**macro**",
-        f"{sum(task.items for task in comparison.tasks.values())}",
-        "",
-        "",
-        "",
-        f"**{_points(macro.estimate)}**",
-        f"{_points(macro.interval.low)} to {_points(macro.interval.high)}",
-        f"{macro.p_value:.3g}",
-        f"{macro.minimum_detectable_effect * 100:.1f}",
-    )
-    head = ("task", "items", "opponent", "adapter", "fixed / broken", "points", "interval", "p (Holm)", "detectable")
+    total = ("**macro**", "", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value))
+    head = ("task", "items", "opponent", "adapter", "fixed / broken", "points [interval]", "p (Holm)", "detectable")
     notes = "".join(f"\n\n_{_escape(note)}_" for note in comparison.notes)
     return f"<details><summary>{_escape(title)}</summary>\n\n{_table(head, [*rows, total])}{notes}\n\n</details>"
 
@@ -71,7 +60,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _points(fraction: float) -> str:
-    return f"{fraction * 100:+.1f}"

@@ -101,4 +101,3 @@ class VllmModel(VLLM):  # type: ignore[misc]
 def _slot(rank: int) -> int:
     """The smallest adapter slot that vLLM offers for a rank."""
     return min(size for size in get_args(MaxLoRARanks) if size >= rank)
-
