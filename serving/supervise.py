@@ -7,7 +7,7 @@ from typing import Never
 
 from rich.table import Table
 
-from schemas.errors import UserError
+from schemas.errors import INTERRUPTED, Interrupted, UserError
 from serving.options import ServeOptions
 from serving.progress import console
 from serving.server import AttestedServer, EngineDied, attested_server
@@ -22,6 +22,9 @@ def serve(options: ServeOptions) -> int:
         with attested_server(options) as server:
             announce(server)
             watch(server)
+    except KeyboardInterrupt as stop:
+        console.print("stopped; requests in flight were given time to finish")
+        return stop.exit_code if isinstance(stop, Interrupted) else INTERRUPTED
     except EngineDied as error:
         console.print("[red]error:[/red]", str(error), markup=False)
         return ENGINE_DIED
@@ -63,26 +66,25 @@ def look(server: AttestedServer, *, attest_again: bool) -> None:
 
 def announce(server: AttestedServer) -> None:
     """Prints what was attested and how to talk to it."""
-    table = Table(title="Attested")
-    for column in ("model", "method", "rank", "served", "off recorded (nats)", "off base (nats)", "tensors applied"):
+    table = Table(title="Attested: log-probabilities in nats")
+    for column in ("model", "method", "rank", "merged", "effect", "off recorded", "allowed", "tensors"):
         table.add_column(column)
     for attestation in server.attestations.values():
-        off = max(probe.adapter_difference for probe in attestation.probes)
-        effect = max(probe.recorded_effect for probe in attestation.probes)
-        applied = attestation.applied
+        applied, parity = attestation.applied, attestation.parity
         table.add_row(
             attestation.name,
             attestation.adapter.method,
             str(attestation.rank),
-            "merged into the base" if attestation.merged else f"adapter on {attestation.base.name}",
-            f"{off:.2g} (allowed {attestation.tolerance:g})",
-            f"{effect:.2g}",
-            "-" if applied is None else f"{applied.applied} of {applied.expected}",
+            "yes" if attestation.merged else "no",
+            f"{max(probe.recorded_effect for probe in attestation.probes):.2g}",
+            f"{max(probe.adapter_difference for probe in attestation.probes):.2g}",
+            f"{attestation.tolerance:g}",
+            "-" if applied is None else f"{applied.applied}/{applied.expected}",
         )
-        if attestation.parity is not None:
+        if parity is not None:
             console.print(
-                f"{attestation.name} is a DoRA adapter and is served merged: log-probabilities of merged and unmerged weights"
-                f" differ by at most {attestation.parity.log_probabilities:.2g} nats ({attestation.parity.dtype})"
+                f"{attestation.name} is a DoRA adapter and is served merged: its log-probabilities differ from those of"
+                f" the unmerged adapter by at most {parity.log_probabilities:.2g} nats ({parity.dtype})"
             )
     console.print(table)
     if log := log_path(server.options):
