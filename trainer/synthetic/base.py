@@ -1,0 +1,155 @@
+"""Makes the tiny base model: a Llama of under two million parameters that has read the corpus, saved in bf16.
+
+Legend of shapes: B documents, T tokens, V vocabulary.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from trainer.synthetic.corpus import Document, draw
+from trainer.synthetic.tasks import TASKS, make_records
+from trainer.synthetic.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from trainer.synthetic.world import World, make_world
+
+VOCABULARY = 2048
+CONTEXT = 512
+TOKENIZER_DOCUMENTS = 20_000
+
+STEPS = 3000
+TOKENS_PER_STEP = 1024
+LEARNING_RATE = 3e-3
+WARMUP_STEPS = 100
+# A quiz's answer is a few tokens in fifty, and the only ones that teach the skill; its question is mostly unpredictable.
+ANSWER_WEIGHT, QUESTION_WEIGHT, PROSE_WEIGHT = 4.0, 0.1, 0.3
+
+Example = tuple[list[int], list[float]]
+"""Token ids of a document, and the weight of each as a prediction target."""
+
+
+def make_base(out: Path, seed: int = 0, steps: int = STEPS) -> None:
+    """Trains tokenizer and model on the corpus of this seed and saves both into the folder ``out``."""
+    world = make_world(seed)
+    tokenizer = _make_tokenizer(world, seed)
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(_architecture(tokenizer))
+    _pretrain(model, tokenizer, world, seed, steps)
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _architecture(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Six thin layers: the echo reads deep ones and injects in shallow ones. Heads of 32 are the smallest that vLLM serves."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        initializer_range=0.06,
+        attn_implementation="eager",
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _make_tokenizer(world: World, seed: int) -> PreTrainedTokenizerFast:
+    """Learned from the corpus, the prompt template and the wording of the tasks, so that a prompt is short in tokens."""
+    rng = random.Random(f"tokenizer-{seed}")  # noqa: S311 - nothing secret
+    texts = ["".join(p.text + p.answer for p in draw(rng, world)) for _ in range(TOKENIZER_DOCUMENTS)]
+    texts += [f" {e.noun} {e.noun}" for e in world.entities] * 20
+    for task in TASKS:
+        texts += [record["instruction"] + " " + record["output"] for record in make_records(world, task, "train")]
+    texts += [CHAT_TEMPLATE.replace("'", " ")] * 500
+    return train_tokenizer(texts, VOCABULARY, CONTEXT)
+
+
+def _pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, seed: int, steps: int) -> None:
+    """AdamW with warm-up and cosine decay over freshly drawn documents."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    batches = _batches(tokenizer, world, seed)
+    # Twice as fast on processors with bf16 matrix units, and much slower on those without.
+    fast_bf16 = torch.cpu._is_amx_tile_supported()
+    model.train()
+    with Progress() as progress:
+        bar = progress.add_task("Pretraining the base", total=steps)
+        for step in range(steps):
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16):
+                loss = _loss(model, *next(batches))
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            progress.advance(bar)
+            if step % 50 == 0:
+                progress.update(bar, description=f"Pretraining the base (loss {loss.item():.2f})")
+    model.eval()
+
+
+def _rate(step: int, steps: int) -> float:
+    """The learning rate's factor at a step."""
+    if step < WARMUP_STEPS:
+        return (step + 1) / WARMUP_STEPS
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def _loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, weights_BT: torch.Tensor) -> torch.Tensor:
+    """Weighted next-token loss. Padding is on the right, so causal attention needs no mask."""
+    targets_BT = ids_BT[:, 1:]
+    hidden = model.model(input_ids=ids_BT[:, :-1], use_cache=False).last_hidden_state
+    kept = weights_BT[:, 1:] > 0
+    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[kept]), targets_BT[kept], reduction="none")
+    weights = weights_BT[:, 1:][kept]
+    return (losses * weights).sum() / weights.sum()
+
+
+def _batches(
+    tokenizer: PreTrainedTokenizerFast, world: World, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless batches of about TOKENS_PER_STEP tokens; documents of like length go together, to pad little."""
+    rng = random.Random(f"corpus-{seed}")  # noqa: S311 - nothing secret
+    while True:
+        pool = sorted((_encode(tokenizer, draw(rng, world)) for _ in range(2048)), key=lambda example: len(example[0]))
+        batches: list[list[Example]] = [[]]
+        for example in pool:
+            if (len(batches[-1]) + 1) * len(example[0]) > TOKENS_PER_STEP:
+                batches.append([])
+            batches[-1].append(example)
+        rng.shuffle(batches)
+        for batch in batches:
+            yield _pad(batch, tokenizer.pad_token_id)
+
+
+def _encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> Example:
+    """BOS, the passages, EOS."""
+    ids, weights = [tokenizer.bos_token_id], [0.0]
+    for passage in document:
+        text_weight = QUESTION_WEIGHT if passage.answer else PROSE_WEIGHT
+        for text, weight in ((passage.text, text_weight), (passage.answer, ANSWER_WEIGHT)):
+            piece = tokenizer.encode(text, add_special_tokens=False) if text else []
+            ids += piece
+            weights += [weight] * len(piece)
+    return [*ids, tokenizer.eos_token_id], [*weights, 1.0]
+
+
+def _pad(batch: list[Example], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """ids_BT and weights_BT, padded on the right with weight zero."""
+    longest = max(len(ids) for ids, _ in batch)
+    ids_BT = torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in batch])
+    weights_BT = torch.tensor([weights + [0.0] * (longest - len(weights)) for _, weights in batch])
+    return ids_BT, weights_BT
