@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     console = Console()
     print_verdict(verdict, console)
     for path in paths:
-        console.print(f"wrote {path}", style="dim", highlight=False, soft_wrap=True)
+        console.print(f"wrote {path}", style="dim", highlight=False, markup=False, soft_wrap=True)
     return EXIT_CODES[verdict.decision]
 
 

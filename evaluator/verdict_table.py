@@ -41,7 +41,7 @@ def comparison_table(comparison: Comparison) -> Table:
     title = f"{comparison.suite}: {' + '.join(comparison.candidates)} against {' + '.join(comparison.opponents)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("task", no_wrap=True)
-    for column in ("items", "scores", "changed", "points [interval]", "p (Holm)", "detect"):
+    for column in ("items", "scores", "changed", r"points \[interval]", "p (Holm)", "detect"):
         table.add_column(column, justify="right", no_wrap=True)
     names = short_names(comparison.tasks)
     for name, task in comparison.tasks.items():
