@@ -66,7 +66,7 @@ class RowNorms:
         with torch.autocast(weight.device.type, enabled=False):
             base = self._base.get(adapted.name)
             if base is None or base.is_stale([weight], 0.0):
-                squares = torch.cat([block.square().sum(dim=1) for block in _float_rows(adapted)])
+                squares = torch.cat([torch.linalg.vector_norm(block, dim=1).square() for block in _float_rows(adapted)])
                 base = self._base[adapted.name] = _Value.of(squares, [weight], 0.0)
             norm = _row_norm(adapted, base.value, _whole(lora_a).float(), _whole(lora_b).float())
         return _Value.of(norm, weights, _scaling(adapted))

@@ -96,8 +96,6 @@ class EchoPath(nn.Module):
         seed: fixes the initial weights, whatever ran before.
     """
 
-    last_sample: Tensor
-
     def __init__(self, echo: EchoConfig, targets: Sequence[AdaptedModule], hidden: int, seed: int) -> None:
         super().__init__()
         self.content = echo.content
@@ -110,9 +108,6 @@ class EchoPath(nn.Module):
             injector.initialise(generator)
         if echo.content == "constant":
             self.constant = nn.Parameter(torch.randn(hidden, generator=generator))
-        if echo.content == "shuffled":
-            # The last sample of the micro-batch before, for a micro-batch of one. Zero at first: no injection.
-            self.register_buffer("last_sample", torch.zeros(hidden))
 
     def forward(self, boundary_states: Sequence[Tensor]) -> dict[str, Tensor]:
         """The vector that each target module receives, [B, f] float32, by the module's name.
@@ -127,13 +122,15 @@ class EchoPath(nn.Module):
     def _content(self, z: Tensor) -> Tensor:
         if self.content == "constant":
             return normalise(self.constant).expand_as(z)
-        return self._shuffled(z) if self.content == "shuffled" else z
+        return another_samples(z) if self.content == "shuffled" else z
 
-    def _shuffled(self, z: Tensor) -> Tensor:
-        """Every sample gets its predecessor's echo, so never its own."""
-        others = z.roll(1, dims=0) if len(z) > 1 else self.last_sample[None].clone()
-        self.last_sample.copy_(z[-1])
-        return others
+
+def another_samples(z: Tensor) -> Tensor:
+    """[B, d]: every sample gets its predecessor's echo, so never its own.
+
+    A micro-batch of one, such as the rest of an epoch, has no other sample: it gets zeros, which inject nothing.
+    """
+    return z.roll(1, dims=0) if len(z) > 1 else torch.zeros_like(z)
 
 
 def summary(boundary_states: Sequence[Tensor]) -> Tensor:

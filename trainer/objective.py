@@ -83,6 +83,7 @@ def build_objective(model: PeftModel, config: TrainConfig) -> Objective:
     path = None
     if echo is not None and echo.content != "none":
         targets = _targets(adapted, echo, len(layers))
+        _check_shuffled(echo, config)
         path = EchoPath(echo, targets, base.config.get_text_config().hidden_size, config.seed)
         path.to(next(base.parameters()).device)
     return Objective(model, path, config, adapted)
@@ -185,7 +186,7 @@ class Objective(nn.Module):
     def _every_parameter_times_zero(self) -> Tensor:
         """Zero, with every echo parameter in its graph at no cost: the sum over an empty slice of each."""
         parameters = self.echo.parameters() if self.echo is not None else ()
-        return torch.stack([torch.zeros(()), *(parameter.flatten()[:0].sum().cpu() for parameter in parameters)]).sum()
+        return sum((parameter.flatten()[:0].sum() for parameter in parameters), start=torch.zeros(()))
 
     def _prepare_sharing(self) -> bool:
         """Whether echo passes can run over the suffix alone; says in one line why not."""
@@ -248,6 +249,16 @@ def _targets(adapted: list[AdaptedModule], echo: EchoConfig, depth: int) -> list
             fix="name layers that adapter.target_modules adapts",
         )
     return targets
+
+
+def _check_shuffled(echo: EchoConfig, config: TrainConfig) -> None:
+    training = config.training
+    if echo.content == "shuffled" and 1 in (training.batch_size, training.micro_batch_size):
+        raise UserError(
+            "echo.content: shuffled gives a sample the echo of another, and micro-batches of one have no other",
+            where="training.micro_batch_size",
+            fix="use micro-batches of two or more",
+        )
 
 
 def _check_head(base: PreTrainedModel) -> None:

@@ -186,8 +186,9 @@ class _ChunkedLoss(torch.autograd.Function):
                 _add(gradients, found, part, hidden_count)
             sums += torch.stack([total.detach(), *(loss.detach() for loss in parts)])
         ctx.save_for_backward(*gradients)
-        ctx.mark_non_differentiable(sums)
-        return sums[0].clone(), sums[1:]
+        total, parts = sums[0].clone(), sums[1:].clone()
+        ctx.mark_non_differentiable(parts)
+        return total, parts
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -1,0 +1,122 @@
+"""The shared-prefix echo pass has the loss and the gradients of the two-pass reference."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from transformers import MistralConfig, MistralForCausalLM
+
+MATRIX = list(itertools.product(("echo_lora", "echo_dora"), ("output", "rank"), ("echo", "plain"), (False, True)))
+
+
+@pytest.mark.parametrize(("method", "place", "teacher", "checkpointing"), MATRIX)
+@pytest.mark.parametrize("loss_on", ["answers", "all"])
+def test_gradients_equal_the_reference(
+    objectives: ModuleType, method: str, place: str, teacher: str, checkpointing: bool, loss_on: str
+) -> None:
+    sections: dict[str, Any] = {"training": {"gradient_checkpointing": checkpointing}, "data": {"loss_on": loss_on}}
+    echo = {"place": place, "distillation": {"teacher": teacher}}
+    config = objectives.train_config(method, **sections, echo={"bottleneck": 8, **echo})
+    reference = objectives.train_config(method, data={"loss_on": loss_on}, echo={**echo, "implementation": "two_pass"})
+    batch = objectives.ragged_batch(loss_on=loss_on)
+    found_losses, found = objectives.gradients(objectives.objective_of(config), [batch])
+    reference_losses, expected = objectives.gradients(
+        objectives.objective_of(reference), [batch], peft_formulas=place == "output"
+    )
+    assert objectives.largest_difference(found, expected) < 1e-5
+    for part in ("total", "plain", "echo", "distillation"):
+        torch.testing.assert_close(getattr(found_losses[0], part), getattr(reference_losses[0], part))
+
+
+@pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_every_grouping_of_heads_is_exact(objectives: ModuleType, method: str, heads: int) -> None:
+    batch = objectives.ragged_batch()
+    results = [
+        objectives.gradients(
+            objectives.objective_of(
+                objectives.train_config(method, echo={"implementation": implementation}),
+                objectives.base_model(num_key_value_heads=heads),
+            ),
+            [batch],
+        )[1]
+        for implementation in ("shared_prefix", "two_pass")
+    ]
+    assert objectives.largest_difference(*results) < 1e-5
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_accumulated_micro_batches_equal_the_whole_batch(objectives: ModuleType, checkpointing: bool) -> None:
+    config = objectives.train_config("echo_dora", training={"gradient_checkpointing": checkpointing})
+    objective, batch = objectives.objective_of(config), objectives.ragged_batch()
+    whole_losses, whole = objectives.gradients(objective, [batch])
+    parts = [objectives.rows_of(batch, slice(row, row + 1)) for row in range(4)]
+    losses, accumulated = objectives.gradients(objective, parts)
+    torch.testing.assert_close(sum(part.total for part in losses), whole_losses[0].total)
+    assert objectives.largest_difference(accumulated, whole) < 1e-5
+
+
+def test_the_second_pass_runs_over_the_suffix_only(objectives: ModuleType) -> None:
+    objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
+    widths: list[int] = []
+    objective.model.get_base_model().model.layers[0].register_forward_hook(
+        lambda layer, inputs, output: widths.append(output.shape[1])
+    )
+    objective(batch, True, batch.supervised_tokens)
+    columns = batch.input_ids.shape[1] - 1
+    assert widths == [columns, columns - batch.boundary]
+
+
+def test_a_suffix_row_sees_real_columns_up_to_itself(objectives: ModuleType) -> None:
+    from trainer.shared_prefix import suffix_mask
+
+    batch = objectives.ragged_batch(2, prompt=3, answer=3)
+    assert suffix_mask(batch)[1, 0].int().tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("case", ["sliding window", "eager attention", "echo at all positions"])
+def test_what_cannot_share_a_prefix_runs_the_reference_and_says_so_once(
+    objectives: ModuleType, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(implementation: str) -> Any:
+        config = objectives.train_config(echo={"implementation": implementation, **changes})
+        return objectives.objective_of(config, mistral(objectives) if case == "sliding window" else base())
+
+    def base() -> Any:
+        model = objectives.base_model()
+        if case == "eager attention":
+            model.set_attn_implementation("eager")
+        return model
+
+    changes = {"positions": "all"} if case == "echo at all positions" else {}
+    batch = objectives.ragged_batch()
+    with caplog.at_level(logging.WARNING, logger="trainer.objective"):
+        fallback = build("shared_prefix")
+        found = objectives.gradients(fallback, [batch, batch])[1]
+    assert sum("running the whole batch twice" in record.message for record in caplog.records) == 1
+    assert objectives.largest_difference(found, objectives.gradients(build("two_pass"), [batch, batch])[1]) < 1e-6
+
+
+def mistral(objectives: ModuleType) -> Any:
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = MistralConfig(vocab_size=objectives.VOCABULARY, num_hidden_layers=3, sliding_window=4, **shape)
+    return MistralForCausalLM(config).requires_grad_(False)
+
+
+def test_an_attention_that_keeps_its_keys_is_noticed_at_run_time(
+    objectives: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
+    # A model whose layers pick an attention of their own never calls ours.
+    objective.model.get_base_model().config._attn_implementation_internal = "sdpa"
+    with caplog.at_level(logging.WARNING, logger="trainer.objective"):
+        found = [objectives.gradients(objective, [batch])[1] for _ in range(2)]
+    assert sum("keeps its keys to itself" in record.message for record in caplog.records) == 1
+    reference = objectives.objective_of(objectives.train_config(echo={"implementation": "two_pass"}))
+    assert objectives.largest_difference(found[1], objectives.gradients(reference, [batch])[1]) < 1e-6
