@@ -1,0 +1,59 @@
+"""One program judged: its calls run in one container, the tests that make them in another, the verdict comes from there."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Literal
+
+from evaluator.sandbox.cell.child import TOO_LONG
+from evaluator.sandbox.cell.values import BadValue, from_line
+from evaluator.sandbox.cells import Cell, ProgramGone
+from evaluator.sandbox.program import Program, ProgramResult
+from schemas.errors import UserError
+
+Verdict = Literal["passed", "failed", "timed_out", "broken"]
+
+ANSWER_SECONDS = 5.0  # a cell's supervisor notices the end of a program's time itself; later, the cell is lost
+WALL_FACTOR = 3  # wall time allowed per second of processor time: other programs run beside this one
+
+
+def judge(program: Program, program_cell: Cell, test_cell: Cell, *, timeout: float) -> ProgramResult:
+    """Runs the task's tests against the program. Raises CellLost; UserError where the tests themselves are broken.
+
+    The two containers share nothing. Between them the evaluator carries calls and plain values; it believes a verdict
+    only from the tests' container, and only with this program's nonce, which the program's container never sees.
+    """
+    started = time.monotonic()
+    limits = {"cpu_seconds": max(1, round(timeout)), "seconds": WALL_FACTOR * timeout}
+    nonce = secrets.token_hex(16)
+    about = {"prompt": program.prompt, "test": program.test, "entry_point": program.entry_point}
+    program_cell.start({"role": "program", "source": program.source, "entry_point": program.entry_point, **limits})
+    test_cell.start({"role": "tests", "nonce": nonce, **about, **limits})
+    try:
+        verdict, detail = _verdict(program_cell, test_cell, nonce, started + WALL_FACTOR * timeout + ANSWER_SECONDS)
+    except BadValue as error:
+        verdict, detail = "failed", str(error)
+    program_cell.finish()
+    test_cell.finish()
+    if verdict == "broken":
+        raise UserError(f"the tests of this task do not run: {detail}", where=program.name, fix="repair the data set")
+    return ProgramResult(program.name, verdict, detail, time.monotonic() - started)
+
+
+def _verdict(program_cell: Cell, test_cell: Cell, nonce: str, deadline: float) -> tuple[Verdict, str]:
+    try:
+        loaded = from_line(program_cell.receive(deadline))
+        if not (isinstance(loaded, dict) and "ready" in loaded):
+            return "failed", f"the program does not load: {loaded}"[:300]
+        line = test_cell.receive(deadline)
+        while not line.startswith(b'{"verdict"'):
+            program_cell.send(line)
+            test_cell.send(program_cell.receive(deadline))
+            line = test_cell.receive(deadline)
+    except ProgramGone as gone:
+        return ("timed_out" if str(gone) == TOO_LONG else "failed"), str(gone)
+    message = from_line(line)
+    if not secrets.compare_digest(str(message["nonce"]), nonce):
+        return "failed", "a verdict with another nonce"
+    return message["verdict"], message["detail"]
