@@ -17,6 +17,7 @@ from schemas.errors import UserError
 
 Overrides = Mapping[str, Any]
 _SUFFIXES = (".jsonl", ".json", ".parquet")
+_SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 _MMLU_COLUMNS = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 
 
@@ -54,10 +55,13 @@ def _splits(name: str, config: TaskConfig, data: Path) -> Overrides | None:
         raise UserError(f"task {name} is scored on its split {scored!r}, which is missing", where=data / name)
     builder = "parquet" if files[scored].endswith(".parquet") else "json"
     overrides: dict[str, Any] = {"dataset_path": builder, "dataset_name": None, "dataset_kwargs": {"data_files": files}}
-    # lm-eval opens the few-shot split even where no shot is taken.
-    if config.get("training_split") not in files and not config.get("num_fewshot"):
-        overrides["training_split"] = overrides["fewshot_split"] = None
-    return overrides
+    # lm-eval opens the few-shot split even where no shot is taken; one that is missing must not be named.
+    missing = [key for key in _SPLITS if config.get(key) not in (None, *files)]
+    if missing and config.get("num_fewshot"):
+        raise UserError(
+            f"task {name} takes its shots from a split that is missing: {config[missing[0]]}", where=data / name
+        )
+    return overrides | dict.fromkeys(missing)
 
 
 def _mmlu(name: str, config: TaskConfig, data: Path) -> Overrides | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from evaluator.score_table import score_table
-from evaluator.suites import SUITES, find_suite
+from evaluator.suites import SUITES, Suite, find_suite
 from schemas.document import write_atomically
 from schemas.errors import OK, UserError
 from schemas.eval_report import EvalReport
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
 
     for subject in subjects:
         loaded = load_tasks(suite, arguments.data, arguments.tasks)
-        settings = settings_of(subject, arguments)
+        settings = settings_of(subject, suite, arguments)
         models = open_backend(subject, settings, arguments)
         try:
             evaluation = evaluate(subject, loaded, models, settings)
@@ -116,7 +116,7 @@ def subject_of(run: str, arguments: argparse.Namespace, base_only: bool) -> Subj
     return adapter_subject(Path(run), arguments.base, arguments.dtype)
 
 
-def settings_of(subject: Subject, arguments: argparse.Namespace) -> Settings:
+def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -> Settings:
     """How to score, every default decided."""
     import torch
 
@@ -127,7 +127,7 @@ def settings_of(subject: Subject, arguments: argparse.Namespace) -> Settings:
         backend=arguments.backend,
         device=device,
         limit=getattr(arguments, "limit", None),
-        batch_size=arguments.batch_size or (16 if arguments.backend == "hf" else 256),
+        batch_size=arguments.batch_size or (suite.batch_size if arguments.backend == "hf" else 256),
         with_base=not getattr(arguments, "no_base", False),
         answers=arguments.answers or subject.run.root.parent / ".answers",
     )

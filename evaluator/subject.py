@@ -106,7 +106,7 @@ def adapter_subject(run: Path, base: str | None, dtype: Dtype | None) -> Subject
 def base_subject(model: str, runs: Path, dtype: Dtype | None) -> Subject:
     """A base model alone: a run directory stands for its adapter's base, anything else for a model.
 
-    Its report goes to `<runs>/base-<model>`.
+    Its report goes to `<runs>/base-<model>`, the model named by the last two parts of its path or repository.
 
     Raises:
         UserError: no such model.
@@ -117,7 +117,7 @@ def base_subject(model: str, runs: Path, dtype: Dtype | None) -> Subject:
         base, dtype = subject.base, subject.dtype
     else:
         base = find_base(model, None)
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", base.reference.name.rstrip("/").split("/")[-1])
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(base.reference.name.rstrip("/").split("/")[-2:])).strip("-.")
     return Subject(RunDirectory(runs / f"base-{slug}"), base, None, dtype or "float32")
 
 

@@ -43,6 +43,16 @@ class Suite:
     data: str | None = None
     backends: tuple[Backend, ...] = ("hf", "vllm", "endpoint")
 
+    @property
+    def generates(self) -> bool:
+        """Whether answers are generated, not ranked by log-likelihood."""
+        return self.metric != "acc"
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts at a time with transformers; ranking holds the logits of whole few-shot prompts in memory."""
+        return 32 if self.generates else 4
+
     def task_folders(self) -> list[str]:
         """The folders as absolute paths, without importing lm-eval."""
         return [str(folder if isinstance(folder, Path) else lm_eval_tasks() / folder) for folder in self.folders]

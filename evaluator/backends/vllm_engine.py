@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from evaluator.subject import Subject
+from schemas.errors import UserError
 from schemas.eval_report import Arm
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -32,7 +33,7 @@ class VllmBackend:
         self._engine: VllmModel | None = None
         self._serves: str | None = None
         self._scratch: Path | None = None
-        self.notes = ("DoRA merged into the base in float32 for vLLM",) if self._is_dora else ()
+        self.notes: tuple[str, ...] = ("DoRA merged into the base in float32 for vLLM",) if self._is_dora else ()
 
     @property
     def _is_dora(self) -> bool:
@@ -100,4 +101,7 @@ class VllmModel(VLLM):  # type: ignore[misc]
 
 def _slot(rank: int) -> int:
     """The smallest adapter slot that vLLM offers for a rank."""
-    return min(size for size in get_args(MaxLoRARanks) if size >= rank)
+    sizes: list[int] = [size for size in get_args(MaxLoRARanks) if size >= rank]
+    if not sizes:
+        raise UserError(f"vLLM cannot hold an adapter of rank {rank}", fix="score it with --backend hf")
+    return min(sizes)
