@@ -63,10 +63,14 @@ def _make(command: str, argv: list[str]) -> int:
     parser.add_argument("out", type=Path, help="directory to write")
     parser.add_argument("--seed", type=int, default=0, help="of the invented world and the weights (default: 0)")
     arguments = parser.parse_args(argv)
-    from trainer import synthetic
+    if command == "make-base":
+        from trainer.synthetic.base import make_base
 
-    make = synthetic.make_base if command == "make-base" else synthetic.make_tasks
-    make(arguments.out, arguments.seed)
+        make_base(arguments.out, arguments.seed)
+    else:
+        from trainer.synthetic.tasks import make_tasks
+
+        make_tasks(arguments.out, arguments.seed)
     return OK
 
 

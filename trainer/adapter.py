@@ -26,6 +26,8 @@ def lora_config(config: TrainConfig) -> LoraConfig:
 def attach_adapter(model: PreTrainedModel, config: TrainConfig) -> PeftModel:
     """The base with a fresh float32 adapter, initialised from the run's seed; only the adapter is trainable."""
     torch.manual_seed(config.seed)
+    # PEFT writes this name into adapter_config.json: the user's name for the base, not a path inside the hub's cache.
+    model.name_or_path = config.base.model
     peft_model: PeftModel = get_peft_model(model, lora_config(config), autocast_adapter_dtype=True)
     for parameter in peft_model.parameters():
         if parameter.requires_grad:

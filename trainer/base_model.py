@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from schemas.base_model import config_fingerprint, read_config, weights_fingerprint
 from schemas.errors import UserError
 from schemas.train_config import BaseModelConfig, TrainConfig
+from trainer.hub import go_offline_if_unreachable
 
 _HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
@@ -57,6 +58,7 @@ def find_base(base: BaseModelConfig) -> BaseModelFiles:
         return BaseModelFiles(directory, revision=None)
     if directory.is_absolute() or base.model.startswith((".", "~")) or base.model.count("/") != 1:
         raise UserError("the base model's directory does not exist", where=f"base.model: {base.model}")
+    go_offline_if_unreachable()
     try:
         snapshot = Path(snapshot_download(base.model, revision=base.revision, allow_patterns=list(_HUB_FILES)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -149,15 +151,6 @@ def check_fit(model: nn.Module, config: TrainConfig) -> None:
                 where=f"base.model: {config.base.model}",
                 fix=f"use 0 to {len(layers) - 1}, or -{len(layers)} to -1 counted from the end",
             )
-
-
-def check_base(files: BaseModelFiles, config: TrainConfig) -> None:
-    """Everything that can be refused before the weights are read.
-
-    Raises:
-        UserError: see `skeleton` and `check_fit`.
-    """
-    check_fit(skeleton(files.directory, trust_remote_code=config.base.trust_remote_code), config)
 
 
 def load_base(files: BaseModelFiles, base: BaseModelConfig, device: torch.device) -> PreTrainedModel:

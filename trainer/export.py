@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from transformers import PreTrainedTokenizerBase
 
-from schemas.adapter_manifest import AdapterManifest, AdapterRecord, BaseModelRecord, FileRecord, TrainingRecord
+from schemas.adapter_manifest import AdapterManifest, AdapterRecord, BaseModelRecord, FileRecord, Probe, TrainingRecord
 from schemas.adapter_reader import read_adapter
 from schemas.base_model import read_config
 from schemas.document import sync_directory
@@ -66,10 +66,10 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
         }
         examples = (export.data.validation or export.data.train)[:PROBES]
         probes = prove_export(model, staged, examples, export.tokenizer)
-        manifest = _manifest(export, tensors, files).model_copy(update={"probes": probes})
-        card = model_card(manifest, export.config, Path(export.config.runs))
+        manifest = _manifest(export, tensors, files, probes)
+        card = model_card(manifest, export.config)
         files["README.md"] = write_durably(staged / "README.md", card.encode())
-        manifest = AdapterManifest.model_validate({**dict(manifest), "files": files})
+        manifest = manifest.model_copy(update={"files": files})
         write_durably(staged / "manifest.json", manifest.to_json().encode())
         sync_directory(staged)
         read_adapter(staged)
@@ -100,10 +100,12 @@ def _config_json(model: PeftModel) -> bytes:
     return (json.dumps(plain, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _manifest(export: Export, tensors: Mapping[str, torch.Tensor], files: dict[str, FileRecord]) -> AdapterManifest:
-    """The manifest without its probes and without the model card's hash."""
+def _manifest(
+    export: Export, tensors: Mapping[str, torch.Tensor], files: dict[str, FileRecord], probes: tuple[Probe, ...]
+) -> AdapterManifest:
+    """The manifest; the model card, which is written from it, is not among its files yet."""
     config = export.config
-    return AdapterManifest.model_construct(
+    return AdapterManifest(
         name=config.name,
         created=datetime.now(UTC),
         method=config.method,
@@ -123,6 +125,7 @@ def _manifest(export: Export, tensors: Mapping[str, torch.Tensor], files: dict[s
         data=data_record(export.data, config, export.tokenizer),
         training=export.training,
         probe_dtype=config.base.dtype,
+        probes=probes,
         versions=versions(),
     )
 

@@ -43,7 +43,7 @@ def _require_trackers(names: tuple[str, ...]) -> None:
 
 def start_trackers(accelerator: Accelerator, config: TrainConfig) -> None:
     """Opens the trackers and shows them the config as flat keys."""
-    settings = {key: value for key, value in flat(config.model_dump(mode="json"))}
+    settings = dict(flat(config.model_dump(mode="json")))
     accelerator.init_trackers("echo-lora", config=settings, init_kwargs={"wandb": {"name": config.name}})
 
 

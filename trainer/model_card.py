@@ -23,9 +23,9 @@ _ECHO = (
 )
 
 
-def model_card(manifest: AdapterManifest, config: TrainConfig, runs: Path) -> str:
+def model_card(manifest: AdapterManifest, config: TrainConfig) -> str:
     """The card as Markdown with the hub's YAML front matter."""
-    return "\n".join((_front_matter(manifest), _summary(manifest, config), _use(manifest, runs), _training(manifest, config), _limits(manifest)))  # fmt: skip
+    return "\n".join((_front_matter(manifest), _summary(manifest, config), _use(manifest, Path(config.runs) / manifest.name), _training(manifest, config), _limits(manifest)))  # fmt: skip
 
 
 def _front_matter(manifest: AdapterManifest) -> str:
@@ -56,7 +56,7 @@ def _listing(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _use(manifest: AdapterManifest, runs: Path) -> str:
+def _use(manifest: AdapterManifest, run: Path) -> str:
     prompt = {
         "chat": "Prompts go through the tokenizer's chat template.",
     }.get(manifest.data.template, f"Prompts follow the template `{manifest.data.template}`; one in full:")
@@ -70,7 +70,7 @@ def _use(manifest: AdapterManifest, runs: Path) -> str:
         ""
         if manifest.adapter.use_dora
         else f"\nor, with vLLM alone:\n\n```sh\nvllm serve {manifest.base.name} --enable-lora --max-lora-rank {manifest.adapter.rank} "
-        f"--lora-modules {manifest.name}={runs / manifest.name / 'adapter'}\n```\n"
+        f"--lora-modules {manifest.name}={run / 'adapter'}\n```\n"
     )
     return f"""## How to use it
 
@@ -80,14 +80,14 @@ With PEFT:
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
-model = AutoPeftModelForCausalLM.from_pretrained("{runs / manifest.name / "adapter"}")
+model = AutoPeftModelForCausalLM.from_pretrained("{run / "adapter"}")
 tokenizer = AutoTokenizer.from_pretrained("{manifest.base.name}")
 ```
 
 {serve}
 
 ```sh
-python -m serving {runs / manifest.name}
+python -m serving {run}
 ```
 {direct}
 {prompt}
@@ -97,6 +97,7 @@ python -m serving {runs / manifest.name}
 def _training(manifest: AdapterManifest, config: TrainConfig) -> str:
     training, data = manifest.training, manifest.data
     sources = "\n".join(f"| `{s.path}` | {s.rows:,} | `{s.sha256[:16]}` |" for s in data.sources)
+    epochs = f"{config.training.epochs:g}" if config.training.max_steps is None else "by steps"
     dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.dropped.items()) or "none"
     return f"""## How it was trained
 
@@ -104,7 +105,7 @@ def _training(manifest: AdapterManifest, config: TrainConfig) -> str:
 |---|---|
 | method | {manifest.method} (config.yaml beside this directory has every setting) |
 | optimizer steps | {training.steps:,}, of them {training.echo_steps:,} with the echo path |
-| batch, epochs | {config.training.batch_size}, {config.training.max_steps and "by steps" or f"{config.training.epochs:g}"} |
+| batch, epochs | {config.training.batch_size}, {epochs} |
 | learning rate | {config.training.rate_of(config.method):g}, {config.training.schedule}, {config.training.warmup_steps} warm-up steps |
 | loss on | {config.data.loss_on}: {data.supervised_tokens:,} tokens per epoch |
 | seed | {manifest.seed} |

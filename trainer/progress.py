@@ -66,4 +66,4 @@ class TrainingBar:
         parts += [f"{metrics.tokens_per_second:,.0f} tok/s"] if metrics.tokens_per_second else []
         parts += [f"p {metrics.echo_probability:.2f}"] if metrics.echo_probability is not None else []
         parts += [f"echo steps {metrics.echo_share:.0%}"] if metrics.echo_share is not None else []
-        self._console.print("  ".join(parts), highlight=False)
+        self._console.print("  ".join(parts), highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ import datasets
 
 from schemas.errors import UserError
 from schemas.train_config import DataConfig, DataSource
+from trainer.hub import go_offline_if_unreachable
 
 Row = Mapping[str, Any]
 _READERS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
@@ -68,6 +69,7 @@ def _rows(source: DataSource) -> Iterable[Row]:
         return loaded
     path = Path(source.path).expanduser()
     if reader is None and not path.exists() and source.path.count("/") <= 1:
+        go_offline_if_unreachable()
         loaded = datasets.load_dataset(source.path, source.subset, split=source.split, revision=source.revision)
         return loaded
     if not path.is_file():

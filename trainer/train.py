@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import transformers
 from accelerate import Accelerator
 from rich.console import Console
 
@@ -11,16 +12,18 @@ from schemas.adapter_manifest import TrainingRecord
 from schemas.run_directory import RunDirectory
 from schemas.train_config import TrainConfig
 from trainer.adapter import attach_adapter
-from trainer.base_model import check_base, find_base, load_base, load_tokenizer
+from trainer.base_model import BaseModelFiles, check_fit, find_base, load_base, load_tokenizer, skeleton
 from trainer.config_file import write_config
 from trainer.export import Export, export_adapter
+from trainer.footprint import footprint
 from trainer.launch import launch, start_trackers
 from trainer.loop import Loop
+from trainer.machine import refuse_shortages
 from trainer.objective import Objective, build_objective
 from trainer.order import total_steps
 from trainer.parameters import make_optimizer, restore_tensors, trainable_parameters
 from trainer.provenance import device_name, identity_of
-from trainer.run_state import Start, refuse_other_inputs, where_to_start
+from trainer.run_state import refuse_other_inputs, where_to_start
 from trainer.session import Session
 from trainer.step_batches import StepBatches
 from trainer.training_data import TrainingData, load_training_data
@@ -41,27 +44,30 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
     """
     run = RunDirectory(Path(config.runs) / config.name)
     accelerator = launch(config, run)
+    transformers.utils.logging.disable_progress_bar()
     console.quiet = not accelerator.is_main_process
-    start = _start(run, config, accelerator, overwrite=overwrite)
+    start = where_to_start(run, config, overwrite=overwrite)
     for note in start.notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, soft_wrap=True)
     if start.complete:
         console.print(f"{run.adapter} is complete and of this config; nothing to do (--overwrite trains it anew)")
         return run
 
     files = find_base(config.base)
-    check_base(files, config)
+    check_fit(skeleton(files.directory, trust_remote_code=config.base.trust_remote_code), config)
     tokenizer = load_tokenizer(files, trust_remote_code=config.base.trust_remote_code)
     data = load_training_data(config, tokenizer, quiet=console.quiet)
     state = TrainingState(identity=identity_of(config, files, data.sources))
     if start.checkpoint:
         refuse_other_inputs(start.checkpoint.record.state.identity, state.identity, start.checkpoint.path)
         state = start.checkpoint.record.state
+    _refuse_shortages(config, files, data, processes=accelerator.num_processes)
 
     if accelerator.is_main_process:
         write_config(config, run.config)
     start_trackers(accelerator, config)
-    model = attach_adapter(load_base(files, config.base, accelerator.device), config)
+    with console.status(f"Loading {config.base.model}"):
+        model = attach_adapter(load_base(files, config.base, accelerator.device), config)
     objective = build_objective(model, config).to(accelerator.device)
     session = _session(config, run, accelerator, objective, data, tokenizer.pad_token_id, state)
     if start.checkpoint:
@@ -76,13 +82,15 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
         with console.status("Exporting and proving the adapter"):
             export = Export(config, files, tokenizer, data, training, echo_parameters)
             export_adapter(objective.model, run.adapter, export)
-        console.print(f"adapter: {run.adapter}", highlight=False)
+        console.print(f"adapter: {run.adapter}", highlight=False, soft_wrap=True)
     accelerator.end_training()
     return run
 
 
-def _start(run: RunDirectory, config: TrainConfig, accelerator: Accelerator, *, overwrite: bool) -> Start:
-    return where_to_start(run, config, overwrite=overwrite)
+def _refuse_shortages(config: TrainConfig, files: BaseModelFiles, data: TrainingData, *, processes: int) -> None:
+    base = skeleton(files.directory, trust_remote_code=config.base.trust_remote_code)
+    micro_batch = config.training.micro_batch_size or -(-config.training.batch_size // processes)
+    refuse_shortages(config, footprint(base, config, micro_batch=micro_batch, tokens=max(map(len, data.train))))
 
 
 def _session(
@@ -120,7 +128,7 @@ def _announce(console: Console, session: Session, data: TrainingData) -> None:
         highlight=False,
     )
     for reason, count in data.dropped.items():
-        console.print(f"left out {count:,} examples: {reason.replace('_', ' ')}", highlight=False)
+        console.print(f"left out {count:,} examples: {reason.replace('_', ' ')}", highlight=False, soft_wrap=True)
 
 
 def _training_record(state: TrainingState, accelerator: Accelerator) -> TrainingRecord:

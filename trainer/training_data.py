@@ -43,7 +43,7 @@ def load_training_data(config: TrainConfig, tokenizer: PreTrainedTokenizerBase, 
     sources = load_sources(config.data)
     examples = make_examples(sources, tokenizer, config.data, quiet=quiet)
     train, validation = _split(examples, config)
-    return TrainingData(train, validation, sources, {reason: count for reason, count in examples.dropped.items()})
+    return TrainingData(train, validation, sources, dict(examples.dropped.items()))
 
 
 def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list[Example]]:
