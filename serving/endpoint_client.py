@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -19,6 +19,12 @@ class EndpointClient:
         self.address = address
         # The address is this machine's own: a proxy from the environment must not see it.
         self._http = httpx.Client(base_url=address, headers={ATTESTOR_HEADER: secret}, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.close()
 
     def wait_until_listening(self, *, seconds: float, still_alive: Callable[[], None]) -> None:
         """Returns once the server answers; vLLM listens only after its engine has loaded.

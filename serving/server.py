@@ -122,8 +122,11 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
         candidates = verify_runs(options.runs, base=options.base, ungated=options.ungated)
     weights, adapters = prepare(candidates, options)
     secret = secrets.token_urlsafe(32)
-    with private_state(options, secret, api_key) as state, running_vllm(weights, state, options) as child:
-        client = EndpointClient(local_address(options), secret)
+    with (
+        EndpointClient(local_address(options), secret) as client,
+        private_state(options, secret, api_key) as state,
+        running_vllm(weights, state, options) as child,
+    ):
         readiness = ReadinessFile(state.readiness)
         record = server_record(weights)
         server = AttestedServer(options, weights, adapters, record, child, client, state, readiness)

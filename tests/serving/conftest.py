@@ -27,14 +27,16 @@ class Endpoint:
     port: int
     log: Path
     runs: list
+    key: str = API_KEY
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def http(self, **options):
-        headers = {"Authorization": f"Bearer {API_KEY}"} | options.pop("headers", {})
-        return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False, **options)
+    def http(self):
+        """A client with the key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
 
 
 @pytest.fixture(scope="session")
@@ -110,12 +112,10 @@ def start_server(tmp_path_factory, free_port):
         key.write_text(API_KEY + "\n")
         line = [sys.executable, "-m", "serving", *(str(run.root) for run in runs), "--port", str(port)]
         environment = os.environ | {"XDG_CACHE_HOME": str(directory), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            [*line, "--api-key-file", str(key), *arguments],
-            stdout=log.open("wb"),
-            stderr=subprocess.STDOUT,
-            env=environment,
-        )
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*line, "--api-key-file", str(key), *arguments], stdout=out, stderr=subprocess.STDOUT, env=environment
+            )
         started.append(process)
         endpoint = Endpoint(process, port, log, runs)
         wait_until(lambda: "Ready:" in log.read_text() or process.poll() is not None, seconds=500)
