@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluator.context_window import cap_new_tokens, context_window, cut_prompts
 from evaluator.control import require_that_the_adapter_acts
+from evaluator.humaneval import judge_completions, pass_at_k, require_an_isolating_runtime
 from evaluator.loaded_tasks import FEWSHOT_SEED, LoadedTasks
 from evaluator.recording_model import RecordingModel
 from evaluator.response_store import ResponseStore
 from evaluator.samples import documents_sha256, generation_sha256, prompts_sha256, read_samples
 from evaluator.scores import macro_average, majority_floor, score_task
 from evaluator.subject import Subject
-from evaluator.suites import Backend
+from evaluator.suites import Backend, Suite
 from schemas.errors import INTERRUPTED, Interrupted
 from schemas.eval_report import Arm, EvalReport, Sample, TaskRecord
 
@@ -83,22 +84,17 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
         Interrupted: Ctrl-C or SIGTERM; the answers so far are kept.
     """
     started = time.monotonic()
+    if loaded.suite.layout == "humaneval":
+        require_an_isolating_runtime()
     notes = cap_new_tokens(loaded.tasks, context_window(subject.base.directory))
     results = {arm: _answer(subject, loaded, models, settings, arm) for arm in _arms(subject, settings)}
     logged: dict[Arm, Logged] = {arm: result["samples"] for arm, result in results.items()}
     require_that_the_adapter_acts(logged)
-    samples = {
-        (name, arm): read_samples(loaded.suite, task, entries[name], arm)
-        for arm, entries in logged.items()
-        for name, task in loaded.tasks.items()
-    }
-    records = {
-        name: _record(loaded, name, task, results, {arm: samples[name, arm] for arm in results})
-        for name, task in loaded.tasks.items()
-    }
+    samples = {name: _samples(loaded, task, logged, settings) for name, task in loaded.tasks.items()}
+    records = {name: _record(loaded, name, task, results, samples[name]) for name, task in loaded.tasks.items()}
     any_arm = next(iter(logged.values()))
     notes += cut_prompts(subject.base.directory, [entry for entries in any_arm.values() for entry in entries])
-    everything = tuple(sample for name in records for arm in results for sample in samples[name, arm])
+    everything = tuple(sample for arms in samples.values() for given in arms.values() for sample in given)
     report = _report(subject, loaded, settings, records, list(results), notes + models.notes, started)
     evaluation = Evaluation(report, everything)
     digest = hashlib.sha256(evaluation.samples_jsonl()).hexdigest()
@@ -137,6 +133,16 @@ def _answer(
     return result
 
 
+def _samples(
+    loaded: LoadedTasks, task: Any, logged: Mapping[Arm, Logged], settings: Settings
+) -> Mapping[Arm, Sequence[Sample]]:
+    rows = {arm: entries[task.task_name] for arm, entries in logged.items()}
+    if loaded.suite.layout == "humaneval":
+        with _progress() as progress:
+            return judge_completions(task, rows, settings.answers, progress)
+    return {arm: read_samples(loaded.suite, task, entries, arm) for arm, entries in rows.items()}
+
+
 def _store_key(subject: Subject, settings: Settings, arm: Arm) -> str:
     """Everything but the request that an answer depends on."""
     parts = [subject.identity(arm), settings.backend, settings.device, *sorted(_versions().items())]
@@ -162,16 +168,19 @@ def _record(
         prompts_sha256=prompts.pop(),
         generation_sha256=generation_sha256(suite, task),
         arms={
-            arm: score_task(suite.metric, samples[arm], _secondary(result["results"][name], suite.metric, suite.filter))
+            arm: score_task(suite.metric, samples[arm], _secondary(suite, result["results"][name], samples[arm]))
             for arm, result in results.items()
         },
     )
 
 
-def _secondary(scores: Mapping[str, Any], metric: str, primary_filter: str) -> dict[str, float]:
-    """lm-eval's other scores of a task, `acc_norm` or `exact_match,flexible-extract`, standard errors left out."""
-    found = {key.removesuffix(",none"): value for key, value in scores.items() if key != f"{metric},{primary_filter}"}
-    return {key: value for key, value in found.items() if isinstance(value, float) and "stderr" not in key}
+def _secondary(suite: Suite, scores: Mapping[str, Any], samples: Sequence[Sample]) -> dict[str, float]:
+    """Further scores: pass@k, or lm-eval's own, such as `acc_norm` or `exact_match,flexible-extract`."""
+    if suite.layout == "humaneval":
+        return pass_at_k(samples)
+    primary = f"{suite.metric},{suite.filter}"
+    others = {key: value for key, value in scores.items() if isinstance(value, float) and key != primary}
+    return {key.removesuffix(",none"): value for key, value in others.items() if "stderr" not in key}
 
 
 def _report(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from rich.progress import Progress
@@ -56,7 +57,7 @@ class RecordingModel:
     def _ask(self, kind: str, chunk: dict[str, Any]) -> None:
         if self._model is None:
             self._model = self._open_model()
-        given = getattr(self._model, kind)(list(chunk.values()), disable_tqdm=True)
+        given = getattr(self._model, kind)(_seeded(chunk, self._model), disable_tqdm=True)
         answers = dict(zip(chunk, given, strict=True))
         if kind == "loglikelihood" and not all(math.isfinite(value) for value, _ in answers.values()):
             raise UserError(
@@ -64,6 +65,22 @@ class RecordingModel:
                 fix="check the weights, or score in another type: --dtype float32",
             )
         self._store.add(answers)
+
+
+def _seeded(chunk: dict[str, Any], model: Any) -> list[Any]:
+    """Gives sampled requests a seed made from their key, so that a resumed evaluation draws what it would have drawn.
+
+    transformers seeds a whole batch, so there the chunk's first key serves all of it.
+    """
+    requests: list[Any] = []
+    for key, request in chunk.items():
+        if len(request.args) == 2 and isinstance(request.args[1], dict) and request.args[1].get("do_sample"):
+            source = next(iter(chunk)) if model.one_seed_per_batch else key
+            settings = {**request.args[1], "seed": int(source[:8], 16) % 2**31}
+            requests.append(SimpleNamespace(args=(request.args[0], settings)))
+        else:
+            requests.append(request)
+    return requests
 
 
 def _keys(kind: str, requests: list[Any]) -> list[str]:

@@ -128,6 +128,15 @@ SUITES: dict[str, Suite] = {
             layout="humaneval",
             protocol="HumanEval, greedy, lm-eval's prompt and stop sequences; programs run in the isolating sandbox",
         ),
+        Suite(
+            name="humaneval_sampled",
+            tasks=("humaneval_sampled",),
+            folders=(_OURS / "humaneval",),
+            metric="pass@1",
+            filter="none",
+            layout="humaneval",
+            protocol="HumanEval, 20 samples per task at temperature 0.8 and top-p 0.95; pass@1 over all samples, pass@10 unbiased",
+        ),
     )
 }
 

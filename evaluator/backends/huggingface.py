@@ -50,8 +50,12 @@ class TransformersBackend:
 class TransformersModel(HFLM):  # type: ignore[misc]
     """HFLM with stop criteria that hold for beams and the end-of-sequence token as a token, not as text."""
 
+    one_seed_per_batch = True
+
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         """Generates token ids [B, prompt + new]; `stop` texts end a greedy row, and cut any row afterwards (HFLM)."""
+        if (seed := settings.pop("seed", None)) is not None:
+            torch.manual_seed(seed)
         settings = {key: value for key, value in settings.items() if key != "temperature" or settings["do_sample"]}
         texts = [text for text in stop if text != self.tokenizer.decode(self.eot_token_id)]
         if settings.get("num_beams", 1) == 1 and texts:

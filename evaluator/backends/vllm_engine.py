@@ -88,6 +88,8 @@ class VllmBackend:
 class VllmModel(VLLM):  # type: ignore[misc]
     """VLLM whose texts leave special tokens out, as transformers' do."""
 
+    one_seed_per_batch = False
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.adapter_request = self.lora_request
