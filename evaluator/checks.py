@@ -12,7 +12,8 @@ import numpy as np
 from evaluator.bootstrap import Distribution, macro_average, resample_mean
 from evaluator.contestants import Contestant, cluster_of
 from evaluator.paired import PairedResult, Resampling
-from evaluator.statistics import minimum_detectable_effect, wilson
+from evaluator.scores import wilson_interval
+from evaluator.statistics import minimum_detectable_effect
 from schemas.errors import UserError
 from schemas.eval_report import Interval, TaskScore
 from schemas.gate_policy import Floor, NonInferiority, Opponent, Subject, SuitePolicy, Superiority, Unparsed
@@ -171,7 +172,7 @@ def _minimum(check: Floor, name: str, case: Case) -> float:
 def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interval]:
     if name != MACRO:
         score = case.score(name)
-        return score.score, wilson(score.correct, score.total, confidence)
+        return score.score, wilson_interval(score.correct, score.total, confidence)
     macro = own_macro(case.candidate, case.settings)
     return macro.estimate, macro.interval(confidence)
 

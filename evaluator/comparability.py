@@ -10,7 +10,7 @@ from schemas.eval_report import EvalReport, TaskRecord
 
 RULES = ("suite", "protocol", "limit")
 TASK_RULES = ("version", "documents_sha256", "prompts_sha256", "generation_sha256")
-HARMLESS = ("backend", "dtype", "seed")
+HARMLESS = ("backend", "dtype", "seed", "notes")
 
 
 def require_comparable(contestants: Sequence[Contestant]) -> tuple[str, ...]:
@@ -74,11 +74,15 @@ def _pairing(one: Contestant, other: Contestant) -> Iterator[str]:
 def _notes(reports: Iterable[EvalReport]) -> Iterator[str]:
     reports = list(reports)
     for field in HARMLESS:
-        values = dict.fromkeys(str(getattr(report, field)) for report in reports)
+        values = dict.fromkeys(getattr(report, field) for report in reports)
         if len(values) > 1:
-            yield f"{field} differs: {', '.join(values)}"
+            yield f"different {field}: {', '.join(_note(value) for value in values)}"
     if len({(report.base.config_sha256, report.base.weights_sha256) for report in reports}) > 1:
-        yield f"base model differs: {', '.join(dict.fromkeys(report.base.name for report in reports))}"
+        yield f"different base model: {', '.join(dict.fromkeys(report.base.name for report in reports))}"
+
+
+def _note(value: object) -> str:
+    return ("; ".join(value) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _short(value: object) -> str:

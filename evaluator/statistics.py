@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from evaluator.bootstrap import Distribution
-from schemas.eval_report import Interval
 
 
 def mcnemar_exact(fixed: int, broken: int) -> float:
@@ -34,12 +33,6 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
     return tuple(float(value) for value in adjusted)
-
-
-def wilson(correct: int, total: int, confidence: float) -> Interval:
-    """Wilson's score interval of a proportion (Wilson, 1927)."""
-    ends = binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    return Interval(low=float(ends.low), high=float(ends.high), level=confidence)
 
 
 def minimum_detectable_effect(distribution: Distribution, confidence: float, power: float = 0.8) -> float:

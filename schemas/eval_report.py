@@ -107,6 +107,8 @@ class EvalReport(Document):
     """Name of the suite."""
     protocol: str
     """How answers were generated and read, such as `greedy` or `beam4`, with every deviation from a published protocol."""
+    notes: tuple[str, ...] = ()
+    """What sets this backend's answers apart without changing what was asked, such as a DoRA adapter served merged."""
     created: AwareDatetime
     """When scoring ended."""
     backend: Literal["hf", "vllm", "endpoint"]

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from evaluator.page.themed_svg import INK, MUTED, PAPER, figure, series_colour, to_svg
 from evaluator.standings import Standing, Standings
-from evaluator.statistics import wilson
+from evaluator.scores import wilson_interval
 from evaluator.task_names import short_names
 from schemas.training_metrics import TrainingMetrics
 from schemas.verdict import Comparison, Difference
@@ -165,7 +165,7 @@ def loss_curves(runs: Mapping[str, Sequence[TrainingMetrics]], colours: Mapping[
 def _wilson(row: Standing, task: str) -> tuple[float, float]:
     scores = [one.evaluation.report.tasks[task].arms[one.arm] for one in row.side.contestants]
     total = scores[0].total
-    interval = wilson(round(row.tasks[task] * total), total, 0.95)
+    interval = wilson_interval(round(row.tasks[task] * total), total, 0.95)
     return interval.low * 100, interval.high * 100
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator.statistics import wilson
+from evaluator.scores import wilson_interval
 from schemas.document import sha256_of
 from schemas.eval_report import AdapterReference, BaseReference, EvalReport, Interval, Sample, TaskRecord, TaskScore
 
@@ -47,7 +47,7 @@ def _samples(task: str, arm: str, outcomes: Outcomes, clusters: Sequence[str] | 
 def _score(outcomes: Outcomes) -> TaskScore:
     counts = {name: int(np.sum(np.asarray(outcomes) == code)) for code, name in OUTCOMES.items()}
     total, score = len(outcomes), counts["correct"] / len(outcomes)
-    interval = wilson(counts["correct"], total, 0.95)
+    interval = wilson_interval(counts["correct"], total, 0.95)
     return TaskScore(
         metric="exact_match",
         total=total,

@@ -128,7 +128,16 @@ def test_every_difference_is_listed_at_once(runs: Runs, policy: Policy, edit: Ed
 def test_another_backend_is_noted_and_not_refused(runs: Runs, policy: Policy, edit: Edit) -> None:
     edit(runs["lora"], lambda report: report.update(backend="vllm"))
     judge(runs["echo"], runs["lora"], policy(NOT_WORSE))
-    assert "backend differs: hf, vllm" in Verdict.read(runs["echo"] / "verdict.json").comparisons[-1].notes
+    assert "different backend: hf, vllm" in Verdict.read(runs["echo"] / "verdict.json").comparisons[-1].notes
+
+
+def test_a_merged_dora_is_noted_and_not_refused(runs: Runs, policy: Policy, edit: Edit) -> None:
+    edit(runs["lora"], lambda report: report.update(notes=["DoRA merged into the base"]))
+    judge(runs["echo"], runs["lora"], policy(NOT_WORSE))
+    assert (
+        "different notes: none, DoRA merged into the base"
+        in Verdict.read(runs["echo"] / "verdict.json").comparisons[-1].notes
+    )
 
 
 def test_a_missing_sample_is_refused(runs: Runs, policy: Policy, edit: Edit) -> None:

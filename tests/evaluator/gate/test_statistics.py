@@ -12,7 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from evaluator.bootstrap import Distribution, SeedNoise, cluster_patterns, macro_average, resample_mean
-from evaluator.statistics import holm, mcnemar_exact, minimum_detectable_effect, wilson
+from evaluator.scores import wilson_interval
+from evaluator.statistics import holm, mcnemar_exact, minimum_detectable_effect
 
 UNIT = (-1.0, 1.0)
 
@@ -56,7 +57,7 @@ def test_holm_refuses_an_empty_family_and_nan(p_values: list[float]) -> None:
 
 @pytest.mark.parametrize(("correct", "total"), [(0, 20), (13, 20), (20, 20), (2034, 3270)])
 def test_wilson_is_that_of_statsmodels(correct: int, total: int) -> None:
-    interval = wilson(correct, total, 0.95)
+    interval = wilson_interval(correct, total, 0.95)
     assert (interval.low, interval.high) == pytest.approx(
         proportion_confint(correct, total, method="wilson"), abs=1e-12
     )
