@@ -9,8 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from evaluator.page.themed_svg import INK, MUTED, PAPER, figure, series_colour, to_svg
-from evaluator.standings import Standing, Standings
 from evaluator.scores import wilson_interval
+from evaluator.standings import Standing, Standings
 from evaluator.task_names import short_names
 from schemas.training_metrics import TrainingMetrics
 from schemas.verdict import Comparison, Difference
