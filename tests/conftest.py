@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models this small are slower on more threads, and much slower on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+LOCAL_BASE = "local/python:3.11-bookworm"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}"
     "{{ eos_token if message['role'] == 'assistant' else '' }}\n{% endfor %}"
@@ -78,6 +82,26 @@ def adapter_runs() -> ModuleType:
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    """A client of the container engine; tests that ask for it are skipped where none answers.
+
+    On a machine that cannot pull the public Python image, a local one named LOCAL_BASE takes its place.
+    """
+    docker = pytest.importorskip("docker")
+    try:
+        client = docker.from_env()
+        client.ping()
+    except docker.errors.DockerException:
+        if os.environ.get("REQUIRE_ENGINE"):
+            raise
+        pytest.skip("no container engine answers here")
+    if "BASE_IMAGE" not in os.environ and client.images.list(LOCAL_BASE):
+        os.environ["BASE_IMAGE"] = LOCAL_BASE
+    yield client
+    client.close()
 
 
 def _tokenizer(records: list[dict[str, str]]) -> Any:

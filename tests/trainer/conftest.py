@@ -13,7 +13,16 @@ import pytest
 @pytest.fixture(scope="session")
 def objectives() -> ModuleType:
     """The module tests/trainer/objectives.py: tiny models, ragged batches and their gradients."""
-    name = "objectives"
+    return _module("objectives")
+
+
+@pytest.fixture(scope="session")
+def training_runs() -> ModuleType:
+    """The module tests/trainer/training_runs.py: configs of short real runs on the tiny base."""
+    return _module("training_runs")
+
+
+def _module(name: str) -> ModuleType:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
         assert spec is not None
