@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -9,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
+import docker
 from evaluator.sandbox.cells import Cell
 from schemas.errors import UserError
 
@@ -64,9 +65,9 @@ class DockerCells:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends every container."""
-        for cell in self._cells:
-            cell.close()
+        """Ends every container and waits until it is gone."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(Cell.close, self._cells))
         self._engine.close()
 
     def cells(self, count: int) -> list[Cell]:
@@ -138,10 +139,10 @@ class DockerStream:
         return piece
 
     def close(self) -> None:
-        """Kills the container; the engine removes it."""
-        try:
+        """Kills the container and waits for the engine to remove it."""
+        with contextlib.suppress(DockerException, OSError):  # it has ended by itself
             self._container.kill()
-        except DockerException:
-            pass  # it has ended by itself
+        with contextlib.suppress(DockerException, OSError):
+            self._container.wait(condition="removed", timeout=10)
         self._attached.close()
         self._socket.close()

@@ -7,6 +7,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 from evaluator.sandbox.cells import Cell, CellLost, CellPool
@@ -34,8 +35,8 @@ def run_programs(
         programs: what to judge; names need not be unique (several samples of one task).
         parallel: programs at a time; each takes two containers, one for itself and one for its tests.
         timeout: processor seconds for one program. Its wall time is limited to three times that.
-        pool: where containers come from; by default compose's sandbox where $SANDBOX_DIRECTORY names it, else this
-            host's container engine.
+        pool: an open pool of containers, which stays open; by default one is opened: compose's sandbox where
+            $SANDBOX_DIRECTORY names it, else this host's container engine.
         on_result: called after each verdict, in the order of completion, from one thread at a time.
 
     Returns:
@@ -50,7 +51,7 @@ def run_programs(
     if not programs:
         return []
     batch = _Batch(programs, timeout, on_result)
-    with pool or default_pool() as cells:
+    with nullcontext(pool) if pool else default_pool() as cells:
         while batch.waiting:
             batch.run_round(cells.cells(2 * min(parallel, len(batch.waiting))))
     return [batch.results[index] for index in range(len(programs))]

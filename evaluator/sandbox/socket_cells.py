@@ -31,7 +31,7 @@ class SocketCells:
 
     def __enter__(self) -> Self:
         """Takes the sandbox for this evaluator alone."""
-        self._lock = open(self._directory / "lock", "w")  # noqa: SIM115
+        self._lock = open(self._directory / "lock", "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -66,7 +66,7 @@ class SocketCells:
         cells: list[Cell] = []
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
-            os.chmod(path, 0o666)  # the cells' user is another one
+            os.chmod(path, 0o666)  # noqa: S103  (the cells' user is another one)
             listener.listen(count)
             deadline = time.monotonic() + FIRST_SECONDS
             while len(cells) < count:

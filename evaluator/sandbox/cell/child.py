@@ -32,7 +32,8 @@ class Child:
             bufsize=0,
             start_new_session=True,
         )
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._to_child, self._from_child = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._to_child, False)
         self._unread = b""
@@ -76,6 +77,6 @@ class Child:
 
     def close(self) -> None:
         """Closes the pipes; the supervisor kills and collects the processes."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()

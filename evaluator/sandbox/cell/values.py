@@ -63,7 +63,8 @@ class Writer:
 
     def pairs(self, value: dict[Any, Any]) -> list[Any]:
         """The JSON form of a mapping's items."""
-        return [[self.write(key), self.write(item)] for key, item in dict.items(value)]
+        kind = collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
+        return [[self.write(key), self.write(item)] for key, item in kind.items(value)]
 
 
 def _integer(value: int) -> Any:
@@ -133,7 +134,8 @@ class Reader:
         elif isinstance(value, dict):
             items = [(self.read(key), self.read(item)) for key, item in form]
             value.clear()
-            dict.update(value, items)
+            for key, item in items:
+                value[key] = item
         elif isinstance(value, list):
             value[:] = map(self.read, form)
         else:

@@ -1,0 +1,107 @@
+"""What the sandbox refuses to do, each with a message: no isolation, oversized programs, broken tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluator.sandbox import Program, docker_cells, run_programs
+from evaluator.sandbox.docker_cells import DockerCells
+from evaluator.sandbox.judging import judge
+from schemas.errors import UserError
+
+PROMPT = 'import math\n\ndef helper(x):\n    return x + 1\n\ndef f(x):\n    """Next."""\n'
+TEST = "def check(candidate):\n    assert candidate(1) == helper(1)\n"
+
+
+def program(completion="    return x + 1\n", test=TEST, name="task"):
+    return Program(name, PROMPT, completion, test, "f")
+
+
+def test_without_an_engine_nothing_runs_and_the_ways_out_are_named(monkeypatch):
+    monkeypatch.delenv("SANDBOX_DIRECTORY", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    with pytest.raises(UserError, match="isolated") as error:
+        run_programs([program()])
+    assert "install Docker" in error.value.fix
+    assert "sandbox" in error.value.fix
+
+
+def test_a_sandbox_whose_containers_do_not_call_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SANDBOX_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr("evaluator.sandbox.socket_cells.FIRST_SECONDS", 0.1)
+    with pytest.raises(UserError, match="do not answer"):
+        run_programs([program()])
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_program_of_10_mb_is_refused_before_anything_starts():
+    with pytest.raises(UserError, match="10,485") as error:
+        run_programs([program("    pass  #" + "x" * 10 * 2**20)])
+    assert error.value.where == "task"
+
+
+def test_no_programs_need_no_engine(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    assert run_programs([]) == []
+
+
+@pytest.mark.parametrize("options", [{"parallel": 0}, {"timeout": 0}])
+def test_options_that_cannot_work_are_refused(options):
+    with pytest.raises(UserError, match="needs"):
+        run_programs([program()], **options)
+
+
+@pytest.mark.containers
+def test_results_come_in_the_programs_order_and_tests_see_the_prompts_helpers(engine):
+    programs = [program(), program("    return x\n"), program("    return helper(x)\n"), program("    return (\n")]
+    seen = []
+    results = run_programs(programs, on_result=seen.append)
+    assert [result.passed for result in results] == [True, False, True, False]
+    assert sorted(seen, key=repr) == sorted(results, key=repr)
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize("test", ["def check(", "pass\n", "def check(c):\n    c(lambda: 1)\n"])
+def test_a_task_whose_own_tests_do_not_run_is_no_programs_failure(test, engine):
+    with pytest.raises(UserError, match="tests of this task do not run"):
+        run_programs([program(test=test)])
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize(
+    ("change", "gap"),
+    [
+        ({"network_mode": "bridge"}, "network"),
+        ({"read_only": False}, "root file system is writable"),
+        ({"user": "0:0"}, "runs as root"),
+        ({"cap_drop": []}, "capabilities"),
+        ({"security_opt": []}, "gain privileges"),
+        ({"security_opt": ["no-new-privileges:true", "seccomp=unconfined"]}, "system call filter"),
+        ({"pids_limit": None}, "processes are not limited"),
+        ({"mem_limit": None, "memswap_limit": None}, "memory is not limited"),
+        ({"init": True}, "first process"),
+    ],
+)
+def test_a_container_with_a_gap_runs_nothing(change, gap, engine, monkeypatch):
+    monkeypatch.setattr(docker_cells, "CONFINEMENT", {**docker_cells.CONFINEMENT, **change})
+    with pytest.raises(UserError, match=gap):
+        run_programs([program()], parallel=1)
+
+
+@pytest.mark.containers
+def test_a_verdict_counts_only_with_the_programs_own_nonce(engine, monkeypatch):
+    with DockerCells() as pool:
+        cells = pool.cells(2)
+        assert judge(program(), *cells, timeout=3).passed
+        nonces = iter(["a" * 32])
+        monkeypatch.setattr("evaluator.sandbox.judging.secrets.token_hex", lambda _: next(nonces))
+        monkeypatch.setattr("evaluator.sandbox.judging.secrets.compare_digest", lambda told, own: told == "b" * 32)
+        assert not judge(program(), *cells, timeout=3).passed
+
+
+@pytest.mark.containers
+def test_a_container_killed_in_the_middle_costs_one_more_try(engine):
+    with DockerCells() as pool:
+        first, _ = pool.cells(2)
+        first._stream._container.kill()
+        assert run_programs([program()], parallel=1, pool=pool)[0].passed
