@@ -1,0 +1,67 @@
+"""The built images: what is in them, what is not, and that they run confined. `docker compose build` makes them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytestmark = pytest.mark.containers
+STAGES = {
+    "trainer": ["torch", "transformers", "peft", "accelerate", "datasets", "trainer", "schemas"],
+    "evaluator": ["lm_eval", "torch", "peft", "scipy", "openai", "docker", "evaluator", "schemas"],
+    "serving": ["vllm", "torch", "peft", "openai", "httpx", "serving", "schemas"],
+}
+CONFINED = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "tmpfs": {"/tmp": "size=1g,mode=1777,exec"},
+    "network_mode": "none",
+    "remove": True,
+}
+
+
+@pytest.fixture(scope="module")
+def run(engine):
+    def run_python(stage, program):
+        image = f"echo-lora/{stage}:cpu"
+        if not engine.images.list(image):
+            if os.environ.get("REQUIRE_ENGINE"):
+                pytest.fail(f"{image} is not built")
+            pytest.skip(f"{image} is not built: docker compose build")
+        return engine.containers.run(image, ["-c", program], entrypoint="python", **CONFINED).decode().strip()
+
+    return run_python
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_what_it_needs_as_an_unprivileged_user_on_a_read_only_root(stage, run):
+    names = ", ".join(STAGES[stage])
+    program = f"import {names}, os; print(os.getuid(), os.access('/app', os.W_OK), os.access('/app/runs', os.W_OK))"
+    assert run(stage, program).splitlines()[-1] == "10001 False True"
+
+
+@pytest.mark.parametrize(("stage", "absent"), [("trainer", "vllm"), ("evaluator", "vllm"), ("serving", "lm_eval")])
+def test_a_stage_holds_no_other_stages_weight(stage, absent, run):
+    others = [other for other in STAGES if other != stage]
+    program = f"import importlib.util as u; print([n for n in {[absent, 'uv', *others]} if u.find_spec(n)])"
+    assert run(stage, program) == "[]"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_package_cache_and_no_secret_is_left_in_an_image(stage, run):
+    program = (
+        "import os; kept = [d for d in ('/cache', '/root/.cache', '/tmp') if os.path.isdir(d) and os.access(d, os.R_OK) and os.listdir(d)];"
+        "print(kept, [k for k in os.environ if 'TOKEN' in k and k != 'HF_TOKEN_PATH' or 'KEY' in k])"
+    )
+    assert run(stage, program) == "[] []"
+
+
+@pytest.mark.parametrize(("stage", "limit"), [("trainer", 1.7), ("evaluator", 2.0), ("serving", 2.9)])
+def test_an_image_stays_small(stage, limit, engine, run):
+    """Gigabytes on top of the base image, which is the machine's choice."""
+    run(stage, "")
+    history = engine.images.get(f"echo-lora/{stage}:cpu").history()
+    ours = [layer["Size"] for layer in history if "buildkit" in (layer.get("Comment") or "")]
+    assert 0.5e9 < sum(ours) < limit * 1e9
