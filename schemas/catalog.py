@@ -17,4 +17,5 @@ DOCUMENTS: tuple[type[Document], ...] = (
     GatePolicy,
     Verdict,
     ServingAttestation,
+    OverheadReport,
 )

@@ -9,6 +9,10 @@ from serving.supervise import serve
 
 def main(argv: list[str]) -> int:
     """Parses, loads, calls."""
+    if argv[:1] == ["bench"]:
+        from serving.bench.command_line import bench
+
+        return bench(argv[1:])
     return serve(parse_serve_options(argv))
 
 

@@ -34,7 +34,7 @@ def parse_serve_options(argv: list[str]) -> ServeOptions:
         base=arguments.base,
         dtype=arguments.dtype,
         api_key_file=arguments.api_key_file or _mounted_secret(),
-        ungated=arguments.ungated,
+        gate="if_present" if arguments.ungated else "require",
         attest=arguments.attest,
         start_seconds=arguments.start_timeout,
         watch_seconds=arguments.watch_seconds,
@@ -58,6 +58,7 @@ def serve_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory, such as runs/quickstart-lora")
     add_server_arguments(parser)
+    parser.add_argument("--ungated", action="store_true", help="serve an adapter that has no verdict")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--api-key-file", type=Path, help="file with the key that clients must present")
@@ -82,7 +83,6 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="type of the weights (default: as trained)"
     )
-    parser.add_argument("--ungated", action="store_true", help="serve an adapter that has no verdict")
     parser.add_argument("--start-timeout", type=float, default=1800.0, help="seconds vLLM may take to load")
     parser.add_argument("--verbose", action="store_true", help="show vLLM's own log")
     vllm = parser.add_argument_group("passed on to vLLM")

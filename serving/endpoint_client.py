@@ -16,7 +16,7 @@ class EndpointClient:
     """The supervisor's way in: its secret opens the gate that is still closed for everybody else."""
 
     def __init__(self, address: str, secret: str, *, timeout: float = 300.0) -> None:
-        self.address = address
+        self.address, self.secret = address, secret
         # The address is this machine's own: a proxy from the environment must not see it.
         self._http = httpx.Client(base_url=address, headers={ATTESTOR_HEADER: secret}, timeout=timeout, trust_env=False)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from serving.verify import Gate
+
 
 @dataclass(frozen=True)
 class EndpointLimits:
@@ -25,11 +27,13 @@ class ServeOptions:
         base: directory of the base model; None follows the manifest.
         dtype: type of the weights in the server; None takes the one of training.
         api_key_file: file with the key that clients must present; None leaves the endpoint open.
-        ungated: serve an adapter without a verdict.
+        gate: `if_present` serves an adapter without a verdict, `ignore` any; the latter is for measuring only.
         attest: `probes` compares log-probabilities, `full` adds greedy agreement with transformers.
         watch_seconds: time between two checks that files and answers are still the attested ones.
         log_prompts: let vLLM log each request with its prompt.
         drain_seconds: time that requests in flight get after SIGTERM.
+        merge: merge the only adapter into the base even if vLLM could load it; for measuring only.
+        control: serve the second adapter under another name as well; for measuring only.
         vllm_arguments: further options of vLLM, checked by the command line's allow-list.
     """
 
@@ -39,7 +43,7 @@ class ServeOptions:
     base: Path | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     api_key_file: Path | None = None
-    ungated: bool = False
+    gate: Gate = "require"
     attest: Literal["probes", "full"] = "probes"
     start_seconds: float = 1800.0
     watch_seconds: float = 15.0
@@ -47,6 +51,8 @@ class ServeOptions:
     verbose: bool = False
     log_prompts: bool = False
     limits: EndpointLimits = EndpointLimits()
+    merge: bool = False
+    control: bool = False
     vllm_arguments: tuple[str, ...] = ()
 
 

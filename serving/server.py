@@ -32,6 +32,8 @@ from serving.state_directory import StateDirectory
 from serving.verify import Candidate, verify_runs
 from serving.vllm_process import ServedWeights, log_path, on_cpu, running_vllm, versions, vllm_version
 
+CONTROL_SUFFIX = ".control"
+
 
 class EngineDied(Exception):
     """vLLM ended by itself."""
@@ -50,6 +52,11 @@ class AttestedServer:
     state: StateDirectory
     readiness: ReadinessFile
     attestations: dict[str, ServingAttestation] = field(default_factory=dict)
+
+    @property
+    def control_name(self) -> str:
+        """Name of the second copy of the second adapter (`ServeOptions.control`)."""
+        return f"{self.adapters[1].name}{CONTROL_SUFFIX}"
 
     @property
     def address(self) -> str:
@@ -119,7 +126,7 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
     require_free_port(options.host, options.port)
     api_key = read_api_key(options.api_key_file)
     with step("Verifying files, verdicts and base model"):
-        candidates = verify_runs(options.runs, base=options.base, ungated=options.ungated)
+        candidates = verify_runs(options.runs, base=options.base, gate=options.gate)
     weights, adapters = prepare(candidates, options)
     secret = secrets.token_urlsafe(32)
     with (
@@ -152,9 +159,11 @@ def prepare(
     base_record = candidates[0].adapter.manifest.base
     dtype = options.dtype or base_record.dtype
     dora = [candidate for candidate in candidates if candidate.adapter.manifest.adapter.use_dora]
-    if dora and not vllm_loads_dora():
-        return _prepare_merged(dora[0], candidates, dtype)
+    if options.merge or (dora and not vllm_loads_dora()):
+        return _prepare_merged((dora or candidates)[0], candidates, dtype)
     paths = {candidate.name: store_adapter(candidate.adapter, cache_directory()) for candidate in candidates}
+    if options.control:
+        paths[candidates[1].name + CONTROL_SUFFIX] = paths[candidates[1].name]
     width = max_lora_rank(candidate.adapter.manifest.adapter.rank for candidate in candidates)
     weights = ServedWeights(candidates[0].base, base_record.name, dtype, paths, width)
     return weights, tuple(ServedAdapter(candidate, base_record.name, None) for candidate in candidates)
@@ -163,13 +172,15 @@ def prepare(
 def _prepare_merged(
     candidate: Candidate, candidates: tuple[Candidate, ...], dtype: Dtype
 ) -> tuple[ServedWeights, tuple[ServedAdapter, ...]]:
+    uses_dora = candidate.adapter.manifest.adapter.use_dora
     if len(candidates) > 1:
         raise UserError(
             f"{candidate.name} is a DoRA adapter, which vLLM {vllm_version()} cannot load: it is served merged, alone",
             where=candidate.run.root,
             fix="start a server of its own for it, on another --port",
         )
-    with step(f"vLLM {vllm_version()} cannot load DoRA: merging {candidate.name} into its base in float32"):
+    why = f"vLLM {vllm_version()} cannot load DoRA" if uses_dora else "Asked for merged weights"
+    with step(f"{why}: merging {candidate.name} into its base in float32"):
         directory, parity = merged_model(candidate, dtype, cache_directory())
     weights = ServedWeights(directory, candidate.name, dtype, {}, 0)
     return weights, (ServedAdapter(candidate, None, parity),)

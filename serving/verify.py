@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from schemas.adapter_manifest import BaseModelRecord
 from schemas.adapter_reader import VerifiedAdapter, read_adapter
@@ -12,6 +13,8 @@ from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.verdict import Verdict
+
+Gate = Literal["require", "if_present", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,14 @@ class Candidate:
         return self.adapter.manifest.name
 
 
-def verify_runs(runs: tuple[Path, ...], *, base: Path | None, ungated: bool) -> tuple[Candidate, ...]:
+def verify_runs(runs: tuple[Path, ...], *, base: Path | None, gate: Gate) -> tuple[Candidate, ...]:
     """Verifies every run, and that one server can serve them all.
 
     Raises:
         UserError: what is wrong with the first run that cannot be served.
     """
     adapters = [(RunDirectory(run), read_adapter(RunDirectory(run).adapter)) for run in runs]
-    verdicts = [require_verdict(run, adapter, ungated=ungated) for run, adapter in adapters]
+    verdicts = [require_verdict(run, adapter, gate=gate) for run, adapter in adapters]
     _require_one_server(adapters)
     first_run, first = adapters[0]
     directory = base if base is not None else find_base(first.manifest.base, wanted_by=first_run)
@@ -52,14 +55,16 @@ def verify_runs(runs: tuple[Path, ...], *, base: Path | None, ungated: bool) -> 
     )
 
 
-def require_verdict(run: RunDirectory, adapter: VerifiedAdapter, *, ungated: bool) -> str | None:
-    """The hash of a verdict that lets this adapter through; None where there is none and `ungated` is set.
+def require_verdict(run: RunDirectory, adapter: VerifiedAdapter, *, gate: Gate) -> str | None:
+    """The hash of a verdict that lets this adapter through; None where there is none, or none is asked for.
 
     Raises:
         UserError: no verdict, a verdict over another adapter, or one that is not a pass.
     """
+    if gate == "ignore":
+        return None
     if not run.verdict.is_file():
-        if ungated:
+        if gate == "if_present":
             return None
         raise UserError(
             f"{adapter.manifest.name} has no verdict: nobody has decided that it may be served",

@@ -80,8 +80,8 @@ def other_base_run(tmp_path_factory, tiny_base, adapter_runs):
 def attestations(tmp_path_factory, served_runs, other_base_run, free_port):
     """Every fault's attestation, from one server that holds all of them as adapters."""
     root = tmp_path_factory.mktemp("faults")
-    candidates = dict.fromkeys(FAULTS, verify_runs((served_runs[0].root,), base=None, ungated=False)[0])
-    candidates["wrong_base"] = verify_runs((other_base_run.root,), base=None, ungated=True)[0]
+    candidates = dict.fromkeys(FAULTS, verify_runs((served_runs[0].root,), base=None, gate="require")[0])
+    candidates["wrong_base"] = verify_runs((other_base_run.root,), base=None, gate="if_present")[0]
     paths = {name: root / name for name in candidates}
     for name, candidate in candidates.items():
         shutil.copytree(candidate.adapter.directory, paths[name])

@@ -1,0 +1,260 @@
+"""The story of the zero-overhead proof: structure, pilot, as many rounds as the control's noise asks for, verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from schemas.adapter_reader import VerifiedAdapter
+from schemas.errors import UserError
+from schemas.eval_report import AdapterReference
+from schemas.overhead_report import (
+    ArmSpeed,
+    Equivalence,
+    Load,
+    OverheadReport,
+    OverheadVerdict,
+    StructuralCheck,
+)
+from serving.bench.equivalence import rounds_needed, tost
+from serving.bench.rounds import METRICS, Measurements, Plan, run_round
+from serving.bench.structure import compare_structure
+from serving.endpoint_client import EndpointClient
+from serving.gatekeeper import ATTESTOR_HEADER
+from serving.options import ServeOptions
+from serving.progress import console
+from serving.server import AttestedServer, attested_server
+
+MARGIN = 0.02
+PILOT_ROUNDS = 6
+WARM_UP_ROUNDS = 2
+BASE_PORT_OFFSET = 1
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """One call of `python -m serving bench`.
+
+    Attributes:
+        server: how to start the server; its runs are candidate and opponent.
+        max_seconds: measuring ends after this time even if the control's noise asks for more rounds.
+        merged: also serve the candidate merged into its base, for information.
+    """
+
+    server: ServeOptions
+    margin: float = MARGIN
+    concurrency: tuple[int, ...] = (1, 4)
+    requests: int = 8
+    prompt_tokens: int = 64
+    output_tokens: int = 32
+    max_seconds: float = 1800.0
+    max_rounds: int = 400
+    merged: bool = True
+    seed: int = 0
+
+
+def measure_overhead(options: BenchOptions) -> OverheadReport:
+    """Serves both adapters from one process, measures them against each other and against a control.
+
+    Raises:
+        UserError: a run cannot be served, or the adapters have another shape, so that nothing is to be compared.
+    """
+    started = time.perf_counter()
+    serve = replace(
+        options.server, gate="ignore", control=True, vllm_arguments=(*options.server.vllm_arguments, *_NO_REUSE)
+    )
+    with attested_server(serve) as server:
+        candidate, opponent = (served.candidate.adapter for served in server.adapters[:2])
+        structure = prove_structure(server, candidate, opponent)
+        plan = make_plan(server, candidate, options)
+        measured, planned = measure(server, plan, options)
+    if options.merged:
+        measure_merged(serve, plan, measured)
+    tests = tuple(compare_arms(measured, plan, options.margin))
+    verdict, reason = decide(structure, tests, options.margin)
+    return OverheadReport(
+        created=datetime.now(UTC),
+        candidate=_reference(candidate),
+        opponent=_reference(opponent),
+        server=server.record,
+        margin=options.margin,
+        structure=structure,
+        load=Load(
+            requests=options.requests,
+            prompt_tokens=options.prompt_tokens,
+            output_tokens=options.output_tokens,
+            concurrency=options.concurrency,
+            warm_up_rounds=WARM_UP_ROUNDS,
+            pilot_rounds=PILOT_ROUNDS,
+            planned_rounds=planned,
+            rounds=len(measured.blocks[options.concurrency[0], "opponent"]),
+            seed=options.seed,
+        ),
+        speeds=tuple(summarise(measured)),
+        tests=tests,
+        verdict=verdict,
+        reason=reason,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+# The same prompts go to every arm: without this the arm that comes second would find some of its work done.
+_NO_REUSE = ("--no-enable-prefix-caching",)
+
+
+def prove_structure(
+    server: AttestedServer, candidate: VerifiedAdapter, opponent: VerifiedAdapter
+) -> tuple[StructuralCheck, ...]:
+    """The structural proof, from the files and from the workers' buffers."""
+    applied = [server.attestations[adapter.manifest.name].applied for adapter in (candidate, opponent)]
+    if applied[0] is None or applied[1] is None:
+        raise UserError(
+            "an adapter that is served merged has no adapter overhead to measure", fix="compare LoRA adapters"
+        )
+    return compare_structure(candidate, opponent, (applied[0].names, applied[1].names))
+
+
+def make_plan(server: AttestedServer, candidate: VerifiedAdapter, options: BenchOptions) -> Plan:
+    """Arms by name on the server, and prompts out of tokens the base certainly knows."""
+    vocabulary = {token for probe in candidate.manifest.probes for token in probe.token_ids}
+    return Plan(
+        arms={
+            "candidate": server.adapters[0].name,
+            "opponent": server.adapters[1].name,
+            "control": server.control_name,
+            "base": server.weights.name,
+        },
+        concurrency=options.concurrency,
+        requests=options.requests,
+        prompt_tokens=options.prompt_tokens,
+        output_tokens=options.output_tokens,
+        vocabulary=tuple(sorted(vocabulary)),
+        seed=options.seed,
+    )
+
+
+def measure(server: AttestedServer, plan: Plan, options: BenchOptions) -> tuple[Measurements, int]:
+    """Warm-up, pilot, then as many rounds as the pilot's control asks for, within the limits."""
+    run = _round_runner(server.client, plan)
+    for number in range(WARM_UP_ROUNDS):
+        run(-1 - number, Measurements())
+    measured, deadline = Measurements(), time.perf_counter() + options.max_seconds
+    for number in range(PILOT_ROUNDS):
+        run(number, measured)
+    planned = max(rounds_needed(noise, options.margin) for noise in control_noise(measured, plan))
+    rounds = max(PILOT_ROUNDS, min(planned, options.max_rounds))
+    console.print(f"the control's noise asks for {planned} rounds; measuring up to {rounds}")
+    for number in range(PILOT_ROUNDS, rounds):
+        if time.perf_counter() > deadline:
+            console.print(f"[yellow]stopped after {number} rounds: the time limit is reached[/yellow]")
+            break
+        server.require_alive()
+        run(number, measured)
+    return measured, planned
+
+
+def control_noise(measured: Measurements, plan: Plan) -> list[float]:
+    """Standard deviation of the control's log-ratio, for every metric and concurrency."""
+    return [
+        tost(measured.log_ratios("control", "opponent", metric, concurrency), MARGIN).noise
+        for concurrency in plan.concurrency
+        for metric in METRICS
+    ]
+
+
+def measure_merged(serve: ServeOptions, plan: Plan, into: Measurements) -> None:
+    """The candidate merged into its base, in a server of its own; for information, so a few rounds suffice."""
+    alone = replace(serve, runs=serve.runs[:1], control=False, merge=True)
+    with attested_server(alone) as server:
+        merged = replace(plan, arms={"merged": server.adapters[0].name})
+        run = _round_runner(server.client, merged)
+        for number in range(WARM_UP_ROUNDS):
+            run(-1 - number, Measurements())
+        for number in range(PILOT_ROUNDS):
+            run(number, into)
+
+
+def compare_arms(measured: Measurements, plan: Plan, margin: float) -> list[Equivalence]:
+    """Candidate and control against the opponent, every metric at every concurrency."""
+    tests = []
+    for concurrency in plan.concurrency:
+        for metric in METRICS:
+            for arm in ("candidate", "control"):
+                result = tost(measured.log_ratios(arm, "opponent", metric, concurrency), margin)
+                tests.append(
+                    Equivalence(
+                        arm=arm,
+                        metric=metric,
+                        concurrency=concurrency,
+                        ratio=result.ratio,
+                        low=result.low,
+                        high=result.high,
+                        p_value=result.p_value,
+                        noise=result.noise,
+                        verdict=result.verdict,
+                    )
+                )
+    return tests
+
+
+def decide(
+    structure: Sequence[StructuralCheck], tests: Sequence[Equivalence], margin: float
+) -> tuple[OverheadVerdict, str]:
+    """Equivalent only if everything is; each test must pass by itself, so no correction for many tests is needed."""
+    different = [check.what for check in structure if not check.same]
+    if different:
+        return "not_equivalent", f"the adapters differ in structure: {', '.join(different)}"
+    control = [_label(test) for test in tests if test.arm == "control" and test.verdict != "equivalent"]
+    worse = [_label(test) for test in tests if test.arm == "candidate" and test.verdict == "not_equivalent"]
+    if control:
+        return "inconclusive", (
+            f"the opponent cannot be shown equal to itself within {margin:.1%} ({', '.join(control)}): "
+            "the machine is too noisy for this many rounds"
+        )
+    if worse:
+        return "not_equivalent", f"outside of the margin of {margin:.1%}: {', '.join(worse)}"
+    open_ones = [_label(test) for test in tests if test.verdict == "inconclusive"]
+    if open_ones:
+        return "inconclusive", f"more rounds are needed for {', '.join(open_ones)}"
+    return "equivalent", f"same structure, and every metric is equal within {margin:.1%}"
+
+
+def summarise(measured: Measurements) -> list[ArmSpeed]:
+    """Medians over the blocks of every arm."""
+    return [
+        ArmSpeed(
+            arm=arm,
+            concurrency=concurrency,
+            time_to_first_token=median(measured.values(arm, "time_to_first_token", concurrency)),
+            inter_token_latency=median(measured.values(arm, "inter_token_latency", concurrency)),
+            tokens_per_second=1 / median(measured.values(arm, "seconds_per_token", concurrency)),
+        )
+        for concurrency, arm in sorted(measured.blocks)
+    ]
+
+
+def _round_runner(client: EndpointClient, plan: Plan) -> Callable[[int, Measurements], None]:
+    headers = {ATTESTOR_HEADER: client.secret}
+
+    def run(number: int, into: Measurements) -> None:
+        run_round(client.address, headers, plan, number, into)
+
+    return run
+
+
+def _reference(adapter: VerifiedAdapter) -> AdapterReference:
+    manifest = adapter.manifest
+    return AdapterReference(name=manifest.name, method=manifest.method, manifest_sha256=adapter.manifest_sha256)
+
+
+def _label(test: Equivalence) -> str:
+    return f"{test.metric.replace('_', ' ')} at {test.concurrency} requests"
+
+
+def default_output(run: Path) -> Path:
+    """Where the report goes if nobody says."""
+    return run / "overhead" / "report.json"
