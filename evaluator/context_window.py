@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.base_model import read_config
 
-_DEFAULT_NEW_TOKENS = 256  # lm-eval's, where a task names none
+DEFAULT_NEW_TOKENS = 256  # lm-eval's, where a task names none
 
 
 def context_window(directory: Path) -> int | None:
@@ -24,7 +24,7 @@ def cap_new_tokens(tasks: Mapping[str, Any], window: int | None) -> tuple[str, .
         settings = task.config.generation_kwargs
         if window is None or settings is None:
             continue
-        wanted = settings.get("max_gen_toks", _DEFAULT_NEW_TOKENS)
+        wanted = settings.get("max_gen_toks", DEFAULT_NEW_TOKENS)
         if wanted > window // 2:
             settings["max_gen_toks"] = window // 2
             notes.append(f"{name}: {window // 2} new tokens instead of {wanted}, the model's window is {window}")
@@ -39,7 +39,7 @@ def cut_prompts(directory: Path, logged: Iterable[Mapping[str, Any]]) -> tuple[s
     limits: dict[str, int] = {}
     for entry in logged:
         for prompt, rest in entry["arguments"]:
-            new = rest.get("max_gen_toks", _DEFAULT_NEW_TOKENS) if isinstance(rest, dict) else 1
+            new = rest.get("max_gen_toks", DEFAULT_NEW_TOKENS) if isinstance(rest, dict) else 1
             limits[prompt] = min(limits.get(prompt, window), window - new)
     lengths = _token_counts(directory, list(limits))
     cut = sum(length > limit for length, limit in zip(lengths, limits.values(), strict=True))

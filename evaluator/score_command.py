@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evaluator.evaluation import Evaluation, LanguageModels, Settings
     from evaluator.subject import Subject
 
+_URL = "http://127.0.0.1:8000/v1"
 _DESCRIPTION = """Scores adapters, and their base model as a control, on a suite of benchmark tasks.
 
   python -m evaluator runs/quickstart-echo_lora --suite quickstart
@@ -67,7 +68,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--answers", type=Path, metavar="DIR", help="stored answers (default: .answers beside the run)")
     parser.add_argument(
-        "--url", metavar="URL", help="endpoint backend: address of the API, such as http://host:8000/v1"
+        "--url", default=_URL, metavar="URL", help=f"endpoint backend: address of the API (default: {_URL})"
     )
     parser.add_argument(
         "--api-key-file", type=Path, metavar="FILE", help="endpoint backend: file that holds the API key"
@@ -123,6 +124,8 @@ def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -
     from evaluator.evaluation import Settings
 
     device = arguments.device if arguments.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if arguments.backend == "endpoint":
+        device = arguments.url
     return Settings(
         backend=arguments.backend,
         device=device,
@@ -139,6 +142,10 @@ def open_backend(subject: Subject, settings: Settings, arguments: argparse.Names
         from evaluator.backends.vllm_engine import VllmBackend
 
         return VllmBackend(subject, settings.device, settings.batch_size)
+    if settings.backend == "endpoint":
+        from evaluator.backends.endpoint import EndpointBackend
+
+        return EndpointBackend(subject, settings.device, arguments.api_key_file)
     from evaluator.backends.huggingface import TransformersBackend
 
     return TransformersBackend(subject, settings.device, settings.batch_size)
