@@ -6,6 +6,7 @@ from schemas.adapter_manifest import AdapterManifest
 from schemas.document import Document
 from schemas.eval_report import EvalReport
 from schemas.gate_policy import GatePolicy
+from schemas.overhead_report import OverheadReport
 from schemas.serving_attestation import ServingAttestation
 from schemas.train_config import TrainConfig
 from schemas.verdict import Verdict
