@@ -86,7 +86,7 @@ def _against(row: Standing, reference: Side) -> Text:
     paired = row.against.get(reference.label)
     if paired is None:
         return Text("reference" if row.side is reference else "", style="dim")
-    macro = paired.document().macro
+    macro = paired.document.macro
     found = finding(macro)
     return Text.assemble(f"{points(macro)}\n", (found, FINDING_COLOURS[found]))
 

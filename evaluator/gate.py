@@ -140,7 +140,7 @@ def _verdict(
         decision=decision,
         reason=_reason(checks),
         checks=tuple(checks),
-        comparisons=tuple(result.document() for result in comparisons),
+        comparisons=tuple(result.document for result in comparisons),
         suites_left_out=tuple(name for name in policy.suites if name not in judged),
         evidence=_evidence(contestants),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -71,6 +72,7 @@ class PairedResult:
     notes: tuple[str, ...]
     confidence: float
 
+    @cached_property
     def document(self) -> Comparison:
         """The comparison as the verdict records it."""
         p_values = {name: task.p_value() for name, task in self.tasks.items()}

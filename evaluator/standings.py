@@ -50,7 +50,7 @@ class Standings:
 
     def comparisons(self, opponent: str) -> dict[str, Comparison]:
         """Each row's comparison with one opponent, the p-values of tasks and rows adjusted together (Holm)."""
-        documents = {row.side.label: row.against[opponent].document() for row in self.rows if opponent in row.against}
+        documents = {row.side.label: row.against[opponent].document for row in self.rows if opponent in row.against}
         family = [(label, task) for label, document in documents.items() for task in document.tasks]
         if not family:
             return {}

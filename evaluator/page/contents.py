@@ -146,7 +146,7 @@ def _findings(suite: Section, row: Standing) -> Iterator[tuple[str, str]]:
 
 def _words(row: Standing) -> Iterator[tuple[str, str]]:
     for opponent, paired in row.against.items():
-        yield opponent, finding(paired.document().macro)
+        yield opponent, finding(paired.document.macro)
 
 
 def _range(difference: Difference) -> str:
