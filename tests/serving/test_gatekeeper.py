@@ -36,7 +36,7 @@ def state(tmp_path, monkeypatch):
         attestor_sha256=sha256(SECRET),
         api_key_sha256=sha256(KEY),
         body_bytes=1000,
-        body_seconds=0.2,
+        body_seconds=1.0,
         concurrent_requests=2,
     )
     state.settings.write_text(settings.model_dump_json())
@@ -143,7 +143,7 @@ def test_a_body_too_large_is_413_without_a_declared_length(state):
 def test_a_body_that_never_arrives_is_408(state):
     async def stall():
         yield b"{"
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         yield b"}"
 
     assert ask("POST", "/v1/completions", content=stall()).status_code == 408
@@ -157,10 +157,12 @@ def test_more_requests_than_allowed_are_429_and_finished_ones_make_room(state):
             await released.wait()
             await everything_answers(scope, receive, send)
 
-        transport = httpx.ASGITransport(app=Gatekeeper(slow))
+        gatekeeper = Gatekeeper(slow)
+        transport = httpx.ASGITransport(app=gatekeeper)
         async with httpx.AsyncClient(transport=transport, base_url="http://gate", headers=BEARER) as client:
             two = [asyncio.create_task(client.post("/v1/completions", json=COMPLETION)) for _ in range(2)]
-            await asyncio.sleep(0.05)
+            while gatekeeper.in_flight < 2:
+                await asyncio.sleep(0.001)
             third = await client.post("/v1/completions", json=COMPLETION)
             released.set()
             served = [(await task).status_code for task in two]
