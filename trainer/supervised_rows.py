@@ -180,11 +180,11 @@ class _ChunkedLoss(torch.autograd.Function):
             part = slice(start, start + chunk)
             with torch.set_grad_enabled(needs_gradient):
                 leaves = [states[part].detach().requires_grad_(needs_gradient) for states in hidden]
-                total, *parts = loss_of(part, leaves)
+                total, *terms = loss_of(part, leaves)
             if needs_gradient:
                 found = torch.autograd.grad(total, [*leaves, *trainable], allow_unused=True)
                 _add(gradients, found, part, hidden_count)
-            sums += torch.stack([total.detach(), *(loss.detach() for loss in parts)])
+            sums += torch.stack([total.detach(), *(term.detach() for term in terms)])
         ctx.save_for_backward(*gradients)
         total, parts = sums[0].clone(), sums[1:].clone()
         ctx.mark_non_differentiable(parts)
