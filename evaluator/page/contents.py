@@ -53,7 +53,7 @@ def section(result: Standings, subject: Contestant) -> Section:
         comparisons=comparisons,
         plots=(
             task_bars(result),
-            unread_cost(result),
+            *([unread_cost(result)] if any(row.unparsed for row in result.rows) else []),
             *(
                 forest(c, label, opponent, _margins(verdict, c), _colour(result, label))
                 for label, opponent, c in comparisons

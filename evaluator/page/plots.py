@@ -53,7 +53,7 @@ def task_bars(result: Standings) -> Plot:
                 )
         axes.set_yticks(range(len(records)), list(names.values()))
         axes.set_xlim(0, 100)
-        axes.invert_yaxis()
+        axes.set_ylim(len(records) - 0.4, -0.6)
         axes.set_xlabel("correct, %")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(count, 4), fontsize=10)
         svg = to_svg(drawn, f"bars-{result.suite}", f"Accuracy per task on {result.suite}")
@@ -79,7 +79,7 @@ def forest(comparison: Comparison, label: str, opponent: str, margins: Sequence[
             marker, size = ("D", 8) if is_macro else ("o", 6)
             axes.plot(difference.estimate * 100, place, marker, markersize=size, color=ink, markeredgecolor=PAPER)
         axes.set_yticks(range(len(rows) + 1), [*(name for name, _ in rows), "macro average"])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) + 0.6, -0.6)
         axes.set_xlabel(f"percentage points, {label} minus {opponent}")
         values = axes.secondary_yaxis("right")
         values.set_yticks(
@@ -122,7 +122,7 @@ def unread_cost(result: Standings) -> Plot:
             axes.plot([], [], "o", color=colour, label=row.side.label)
         axes.set_yticks(range(len(tasks)), list(names.values()))
         axes.set_xlim(0, 108)
-        axes.invert_yaxis()
+        axes.set_ylim(len(tasks) - 0.4, -0.6)
         axes.set_xlabel("correct, %")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(count, 4), fontsize=10)
         svg = to_svg(

@@ -11,6 +11,7 @@ import pytest
 
 from evaluator import gate
 from evaluator.checks import decide
+from evaluator.suites import SUITES
 from schemas.errors import UserError
 from schemas.eval_report import Interval
 from schemas.gate_policy import GatePolicy
@@ -25,8 +26,8 @@ def judge(run: Path, against: Path | str, policy: Path, *more: str) -> int:
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs/policies").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_policy_is_valid(path: Path) -> None:
-    assert GatePolicy.from_yaml(path).suites
+def test_every_shipped_policy_is_valid_and_names_suites_that_exist(path: Path) -> None:
+    assert set(GatePolicy.from_yaml(path).suites) <= set(SUITES)
 
 
 def test_the_worst_check_decides_and_no_checks_are_an_error() -> None:

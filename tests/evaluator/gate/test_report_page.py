@@ -91,9 +91,16 @@ def test_every_plot_is_there_with_its_description_and_themed_colours(runs: Runs)
     (runs["echo"] / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 4, "ep')
     text = write(runs, "echo", "lora").read_text()
     labels = re.findall('<svg role="img" aria-label="([^"]+)"', text)
-    assert [label.split()[0] for label in labels] == ["Accuracy", "Accuracy", "Paired", "Paired", "Paired", "Training"]
+    assert [label.split()[0] for label in labels] == ["Accuracy", "Paired", "Paired", "Paired", "Training"]
     assert "var(--series-2)" in text
     assert not re.search("#0[1-9a]0[1-9a]0[1-9a]", text)
+
+
+def test_unreadable_answers_are_plotted_where_there_are_any(evaluation: Callable[..., Path], tmp_path: Path) -> None:
+    run = evaluation(tmp_path / "run", {"boolq": {"base": [0, 2, 2, 1], "adapter": [1, 2, 1, 1]}})
+    text = write({"run": run}, "run").read_text()
+    assert "What unreadable answers cost" in text
+    assert ">50%<" in text.replace("&#37;", "%")
 
 
 def test_runs_without_metrics_have_no_loss_plot(runs: Runs) -> None:
