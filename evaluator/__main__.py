@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from evaluator.quiet import quiet_libraries
 from schemas.errors import run_command
 
 # A command's module is imported only when it is called: the help needs no torch, the gate no model.
@@ -21,6 +22,7 @@ def main(argv: list[str]) -> int:
     module, rest = (
         (_COMMANDS[argv[0]], argv[1:]) if argv and argv[0] in _COMMANDS else ("evaluator.score_command", argv)
     )
+    quiet_libraries()
     code: int = import_module(module).main(rest)
     return code
 

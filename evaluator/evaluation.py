@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -66,10 +66,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report and the samples behind it."""
+    """A report and the samples behind it.
+
+    Attributes:
+        report: the scores.
+        samples: every item of every arm.
+        asked: requests that a model answered now; the others were stored.
+        seconds: wall time of answering them, the models' opening left out.
+    """
 
     report: EvalReport
     samples: tuple[Sample, ...]
+    asked: int
+    seconds: float
 
     def samples_jsonl(self) -> bytes:
         """The bytes of samples.jsonl."""
@@ -87,7 +96,8 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     if loaded.suite.layout == "humaneval":
         require_an_isolating_runtime()
     notes = cap_new_tokens(loaded.tasks, context_window(subject.base.directory))
-    results = {arm: _answer(subject, loaded, models, settings, arm) for arm in _arms(subject, settings)}
+    answered = {arm: _answer(subject, loaded, models, settings, arm) for arm in _arms(subject, settings)}
+    results = {arm: result for arm, (result, _) in answered.items()}
     logged: dict[Arm, Logged] = {arm: result["samples"] for arm, result in results.items()}
     require_that_the_adapter_acts(logged)
     samples = {name: _samples(loaded, task, logged, settings) for name, task in loaded.tasks.items()}
@@ -97,9 +107,11 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     everything = tuple(sample for arms in samples.values() for given in arms.values() for sample in given)
     report = _report(subject, loaded, settings, records, list(results), notes, started)
     report = report.model_copy(update={"notes": models.notes})
-    evaluation = Evaluation(report, everything)
+    recorded = [model for _, model in answered.values()]
+    asked, seconds = sum(model.asked for model in recorded), sum(model.seconds for model in recorded)
+    evaluation = Evaluation(report, everything, asked, seconds)
     digest = hashlib.sha256(evaluation.samples_jsonl()).hexdigest()
-    return Evaluation(report.model_copy(update={"samples_sha256": digest}), everything)
+    return replace(evaluation, report=report.model_copy(update={"samples_sha256": digest}))
 
 
 def _arms(subject: Subject, settings: Settings) -> list[Arm]:
@@ -109,7 +121,7 @@ def _arms(subject: Subject, settings: Settings) -> list[Arm]:
 
 def _answer(
     subject: Subject, loaded: LoadedTasks, models: LanguageModels, settings: Settings, arm: Arm
-) -> Mapping[str, Any]:
+) -> tuple[Mapping[str, Any], RecordingModel]:
     from lm_eval.evaluator import evaluate as run_lm_eval
 
     store = ResponseStore(settings.answers / f"{settings.backend}-{_store_key(subject, settings, arm)}.jsonl")
@@ -131,7 +143,7 @@ def _answer(
                 f"interrupted: {len(store)} answers are kept in {store.path}; the same command goes on from there",
                 exit_code=stop.exit_code if isinstance(stop, Interrupted) else INTERRUPTED,
             ) from None
-    return result
+    return result, model
 
 
 def _samples(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +53,6 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> Loa
 
 
 def _build(suite: Suite, specifications: list[Any]) -> Mapping[str, Any]:
-    quiet_lm_eval()
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     from lm_eval.tasks import TaskManager
@@ -85,10 +82,3 @@ def _notes(suite: Suite, configs: Mapping[str, TaskConfig], overrides: Mapping[s
         if other:
             notes.append(f"not the published items (or not checked): {', '.join(other)}")
     return tuple(notes)
-
-
-def quiet_lm_eval() -> None:
-    """Leaves the terminal to our own progress bars and tables; call before lm-eval or tqdm is imported."""
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

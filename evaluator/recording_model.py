@@ -6,6 +6,7 @@ The real model is opened only if something is missing, so a base that was scored
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -29,6 +30,8 @@ class RecordingModel:
         self._open_model, self._store, self._chunk = open_model, store, chunk
         self._progress, self._label = progress, label
         self._model: Any = None
+        self.asked, self.seconds = 0, 0.0
+        """Requests that the real model answered, and the wall time of its answering (its opening left out)."""
 
     def generate_until(self, requests: list[Any]) -> list[Answer]:
         """Texts, one per request."""
@@ -57,7 +60,10 @@ class RecordingModel:
     def _ask(self, kind: str, chunk: dict[str, Any]) -> None:
         if self._model is None:
             self._model = self._open_model()
+        started = time.monotonic()
         given = getattr(self._model, kind)(_seeded(chunk, self._model), disable_tqdm=True)
+        self.seconds += time.monotonic() - started
+        self.asked += len(chunk)
         answers = dict(zip(chunk, given, strict=True))
         if kind == "loglikelihood" and not all(math.isfinite(value) for value, _ in answers.values()):
             raise UserError(

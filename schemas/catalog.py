@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.adapter_manifest import AdapterManifest
+from schemas.agreement_report import AgreementReport
 from schemas.document import Document
 from schemas.eval_report import EvalReport
 from schemas.gate_policy import GatePolicy
@@ -15,6 +16,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     TrainConfig,
     AdapterManifest,
     EvalReport,
+    AgreementReport,
     GatePolicy,
     Verdict,
     ServingAttestation,

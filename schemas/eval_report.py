@@ -45,7 +45,7 @@ class TaskScore(Section):
     """Binomial standard error of the score."""
     interval: Interval
     """Wilson interval of the score."""
-    secondary: dict[str, Fraction] = {}
+    secondary: dict[str, Fraction] = Field(default_factory=dict)
     """Further scores of the same answers, such as `exact_match,flexible-extract`, `acc_norm` or `pass@10`."""
 
     @model_validator(mode="after")

@@ -17,8 +17,6 @@ from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.eval_report import Arm
 
-os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build only
 
 from lm_eval.models.vllm_causallms import VLLM
