@@ -26,6 +26,19 @@ def write_durably(path: Path, data: bytes) -> FileRecord:
     return FileRecord(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 
 
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a text file.
+
+    Raises:
+        OSError: with the file's name.
+    """
+    try:
+        with path.open("a") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def remove_directory(path: Path) -> None:
     """Removes a directory, if there, by renaming it first: half of it never keeps the name of the whole."""
     if not path.exists():

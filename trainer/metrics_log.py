@@ -7,6 +7,7 @@ from pathlib import Path
 
 from schemas.document import write_atomically
 from schemas.training_metrics import TrainingMetrics
+from trainer.durable_files import append_line
 
 
 class MetricsLog:
@@ -25,8 +26,7 @@ class MetricsLog:
 
     def append(self, metrics: TrainingMetrics) -> None:
         """Adds one line."""
-        with self._path.open("a") as file:
-            file.write(metrics.model_dump_json(exclude_none=True) + "\n")
+        append_line(self._path, metrics.model_dump_json(exclude_none=True))
 
 
 def _step_of(line: str) -> float:

@@ -45,7 +45,7 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
     run = RunDirectory(Path(config.runs) / config.name)
     accelerator = launch(config, run)
     transformers.utils.logging.disable_progress_bar()
-    console.quiet = not accelerator.is_main_process
+    console.quiet = console.quiet or not accelerator.is_main_process
     start = where_to_start(run, config, overwrite=overwrite)
     for note in start.notes:
         console.print(note, highlight=False, soft_wrap=True)

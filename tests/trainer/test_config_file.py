@@ -31,7 +31,9 @@ def test_yaml_1e_4_is_a_number(path: Path) -> None:
     assert load_config(path).training.learning_rate == 1e-4
 
 
-def test_the_command_line_beats_the_environment_which_beats_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_beats_the_environment_which_beats_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ECHO_LORA_TRAINING__BATCH_SIZE", "32")
     monkeypatch.setenv("ECHO_LORA_SEED", "7")
     config = load_config(path, ["--training.batch_size", "64"])

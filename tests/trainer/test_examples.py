@@ -42,13 +42,17 @@ def test_changing_the_answer_changes_neither_prompt_ids_nor_boundary(
     tokenizer: PreTrainedTokenizerBase, template: str, answer: str
 ) -> None:
     one, other = examples(
-        tokenizer, [{**PREFIX, "output": "the correct answer is false"}, {**PREFIX, "output": answer}], template=template
+        tokenizer,
+        [{**PREFIX, "output": "the correct answer is false"}, {**PREFIX, "output": answer}],
+        template=template,
     ).kept
     assert one.boundary == other.boundary
     assert one.input_ids[: one.boundary + 1] == other.input_ids[: other.boundary + 1]
 
 
-def test_the_supervised_span_is_the_answer_and_its_end(tokenizer: PreTrainedTokenizerBase, records: list[dict[str, str]]) -> None:
+def test_the_supervised_span_is_the_answer_and_its_end(
+    tokenizer: PreTrainedTokenizerBase, records: list[dict[str, str]]
+) -> None:
     for example, record in zip(examples(tokenizer, list(records)).kept, records, strict=True):
         supervised = [token for token, is_answer in zip(example.input_ids, example.answers, strict=True) if is_answer]
         assert tokenizer.decode(supervised[:-1]) == record["output"]
@@ -85,7 +89,9 @@ def test_no_example_left_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None
 
 
 @pytest.mark.parametrize("row", [PREFIX, {**PREFIX, "output": None}, {**PREFIX, "output": 3}, {"output": "true"}])
-def test_a_record_without_answer_or_instruction_is_named(tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]) -> None:
+def test_a_record_without_answer_or_instruction_is_named(
+    tokenizer: PreTrainedTokenizerBase, row: dict[str, Any]
+) -> None:
     with pytest.raises(UserError) as raised:
         examples(tokenizer, [{**PREFIX, "output": "true"}, row])
     assert str(raised.value.where).endswith("row 2")
@@ -114,7 +120,9 @@ def test_turns_after_the_last_answer_are_left_out(tokenizer: PreTrainedTokenizer
 
 def test_a_chat_with_an_empty_answer_is_dropped(tokenizer: PreTrainedTokenizerBase) -> None:
     empty = [CHAT[0], {"role": "assistant", "content": " "}]
-    assert examples(tokenizer, [{"messages": CHAT}, {"messages": empty}], format="messages").dropped == {"answer_empty": 1}
+    assert examples(tokenizer, [{"messages": CHAT}, {"messages": empty}], format="messages").dropped == {
+        "answer_empty": 1
+    }
 
 
 @pytest.mark.parametrize("messages", [None, [], CHAT[:1], CHAT[1:], [{"role": "user"}]])
@@ -135,5 +143,3 @@ def test_a_base_without_chat_template_is_refused(tiny_base: Path) -> None:
     bare.chat_template = None
     with pytest.raises(UserError, match="no chat template"):
         examples(bare, [{"messages": CHAT}], format="messages")
-
-

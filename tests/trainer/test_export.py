@@ -104,7 +104,11 @@ def test_equal_runs_export_equal_bytes(
 
 
 def test_an_export_that_differs_from_the_trained_model_is_caught(
-    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    tiny_base: Path,
+    records: list[dict[str, str]],
+    training_runs: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from trainer import export
 
@@ -116,4 +120,8 @@ def test_an_export_that_differs_from_the_trained_model_is_caught(
     config = training_runs.make_config(tmp_path, tiny_base, records)
     with pytest.raises(AssertionError, match="logits differ"):
         training_runs.run(config)
-    assert sorted(path.name for path in (tmp_path / "runs" / "run").iterdir()) == ["checkpoints", "config.yaml", "metrics.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "runs" / "run").iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "metrics.jsonl",
+    ]
