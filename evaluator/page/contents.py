@@ -17,7 +17,7 @@ from evaluator.standings import Standing, Standings, finding
 from evaluator.task_names import short_names
 from schemas.run_directory import RunDirectory
 from schemas.training_metrics import TrainingMetrics
-from schemas.verdict import Comparison, Difference, Verdict
+from schemas.verdict import Comparison, Verdict
 
 HEADLINES = {"pass": "passes", "rejected": "is rejected by", "inconclusive": "cannot be decided by"}
 MOST_PARTS_OF_A_FACT = 12
@@ -68,19 +68,13 @@ def headline(sections: Sequence[Section], subject: Contestant) -> tuple[str, str
     first = sections[0]
     row = next(row for row in first.result.rows if subject in row.side.contestants)
     label = row.side.label
-    findings = [sentence for _, sentence in _findings(first, row)]
-    lead = f"{row.macro:.1%} macro average on {first.result.suite}. {' '.join(findings)}"
+    lead = f"{row.macro:.1%} macro average on {first.result.suite}. {' '.join(_findings(first, label))}"
     verdicts = [section.verdict for section in sections if section.verdict]
     if verdicts:
         verdict = verdicts[0]
         return verdict.decision, f"{label} {HEADLINES[verdict.decision]} the gate “{verdict.policy.name}”", lead
-    against = [
-        f"{word} than {opponent}"
-        if word in ("better", "worse")
-        else f"on a par with {opponent}, as far as this sample can tell"
-        for opponent, word in _words(row)
-    ]
-    return "none", f"{label} is {' and '.join(against)}" if against else label, f"{lead} No gate has judged it yet."
+    against = " and ".join(_words(row))
+    return "none", f"{label} is {against}" if against else label, f"{lead} No gate has judged it yet."
 
 
 def loss_plot(results: Sequence[Standings]) -> Plot | None:
@@ -133,25 +127,21 @@ def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def _findings(suite: Section, row: Standing) -> Iterator[tuple[str, str]]:
-    for label, opponent, comparison in suite.comparisons:
-        if label == row.side.label:
-            macro = comparison.macro
+def _findings(suite: Section, label: str) -> Iterator[str]:
+    for side, opponent, comparison in suite.comparisons:
+        if side == label:
+            macro, interval = comparison.macro, comparison.macro.interval
             yield (
-                opponent,
-                f"Against {opponent}: {_range(macro)}, {finding(macro)} "
-                f"({macro.minimum_detectable_effect * 100:.1f} points could have been detected).",
+                f"Against {opponent}: {macro.estimate * 100:+.1f} points (95 % interval {interval.low * 100:+.1f} to "
+                f"{interval.high * 100:+.1f}), {finding(macro)}; {macro.minimum_detectable_effect * 100:.1f} points "
+                "could have been detected."
             )
 
 
-def _words(row: Standing) -> Iterator[tuple[str, str]]:
+def _words(row: Standing) -> Iterator[str]:
     for opponent, paired in row.against.items():
-        yield opponent, finding(paired.document.macro)
-
-
-def _range(difference: Difference) -> str:
-    interval = difference.interval
-    return f"{difference.estimate * 100:+.1f} points (95 % interval {interval.low * 100:+.1f} to {interval.high * 100:+.1f})"
+        found = finding(paired.document.macro)
+        yield f"not shown to differ from {opponent}" if found == "no difference shown" else f"{found} than {opponent}"
 
 
 def _margins(verdict: Verdict | None, comparison: Comparison) -> list[float]:
