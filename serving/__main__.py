@@ -13,6 +13,10 @@ def main(argv: list[str]) -> int:
         from serving.bench.command_line import bench
 
         return bench(argv[1:])
+    if argv[:1] == ["sign"]:
+        from serving.signature import sign
+
+        return sign(argv[1:])
     return serve(parse_serve_options(argv))
 
 

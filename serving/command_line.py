@@ -34,6 +34,7 @@ def parse_serve_options(argv: list[str]) -> ServeOptions:
         base=arguments.base,
         dtype=arguments.dtype,
         api_key_file=arguments.api_key_file or _mounted_secret(),
+        verify_key=arguments.verify_key,
         gate="if_present" if arguments.ungated else "require",
         attest=arguments.attest,
         start_seconds=arguments.start_timeout,
@@ -53,7 +54,7 @@ def serve_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving",
         description="Verifies adapters, starts vLLM behind a closed gate, attests that each adapter is live, then serves.",
-        epilog="python -m serving bench RUN --against RUN2 measures what an adapter costs; see its --help. "
+        epilog="python -m serving bench RUN --against RUN2 measures what an adapter costs; python -m serving sign RUN signs it. "
         "Exit codes: 2 refused, with the reason; 1 vLLM died; 130 Ctrl-C; 143 SIGTERM.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory, such as runs/quickstart-lora")
@@ -65,6 +66,7 @@ def serve_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--attest", choices=("probes", "full"), default="probes", help="full: greedy agreement with transformers too"
     )
+    parser.add_argument("--verify-key", type=Path, help="public key every adapter must be signed with")
     parser.add_argument("--max-concurrent", type=int, help="generations in flight before 429 (default 256)")
     parser.add_argument("--max-body-bytes", type=int, help="longest request body before 413 (default 4 MiB)")
     parser.add_argument(

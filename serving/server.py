@@ -126,7 +126,7 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
     require_free_port(options.host, options.port)
     api_key = read_api_key(options.api_key_file)
     with step("Verifying files, verdicts and base model"):
-        candidates = verify_runs(options.runs, base=options.base, gate=options.gate)
+        candidates = verify_runs(options.runs, base=options.base, gate=options.gate, verify_key=options.verify_key)
     weights, adapters = prepare(candidates, options)
     secret = secrets.token_urlsafe(32)
     with (

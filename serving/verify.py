@@ -13,6 +13,7 @@ from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.verdict import Verdict
+from serving.signature import require_signature
 
 Gate = Literal["require", "if_present", "ignore"]
 
@@ -37,13 +38,18 @@ class Candidate:
         return self.adapter.manifest.name
 
 
-def verify_runs(runs: tuple[Path, ...], *, base: Path | None, gate: Gate) -> tuple[Candidate, ...]:
+def verify_runs(
+    runs: tuple[Path, ...], *, base: Path | None, gate: Gate, verify_key: Path | None = None
+) -> tuple[Candidate, ...]:
     """Verifies every run, and that one server can serve them all.
 
     Raises:
         UserError: what is wrong with the first run that cannot be served.
     """
     adapters = [(RunDirectory(run), read_adapter(RunDirectory(run).adapter)) for run in runs]
+    if verify_key is not None:
+        for run, _ in adapters:
+            require_signature(run, verify_key)
     verdicts = [require_verdict(run, adapter, gate=gate) for run, adapter in adapters]
     _require_one_server(adapters)
     first_run, first = adapters[0]
