@@ -165,7 +165,8 @@ def prepare(
     if options.control:
         paths[candidates[1].name + CONTROL_SUFFIX] = paths[candidates[1].name]
     width = max_lora_rank(candidate.adapter.manifest.adapter.rank for candidate in candidates)
-    weights = ServedWeights(candidates[0].base, base_record.name, dtype, paths, width)
+    targets = {name for candidate in candidates for name in candidate.adapter.manifest.adapter.target_modules}
+    weights = ServedWeights(candidates[0].base, base_record.name, dtype, paths, width, tuple(sorted(targets)))
     return weights, tuple(ServedAdapter(candidate, base_record.name, None) for candidate in candidates)
 
 

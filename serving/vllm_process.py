@@ -34,6 +34,7 @@ class ServedWeights:
         name: model name of these weights.
         adapters: directory by model name; empty where the weights are merged.
         max_lora_rank: width of the adapter buffers; 0 without adapters.
+        target_modules: modules that any adapter has tensors for.
     """
 
     model: Path
@@ -41,6 +42,7 @@ class ServedWeights:
     dtype: Dtype
     adapters: Mapping[str, Path]
     max_lora_rank: int
+    target_modules: tuple[str, ...] = ()
 
 
 def vllm_version() -> str:
@@ -77,6 +79,9 @@ def command_line(weights: ServedWeights, options: ServeOptions) -> list[str]:
         line += ["--enable-lora", "--max-lora-rank", str(weights.max_lora_rank)]
         line += ["--max-loras", str(len(modules)), "--worker-extension-cls", "serving.applied_tensors.AppliedTensors"]
         line += ["--lora-modules", *modules]
+        # Only the modules that adapters have are wrapped. vLLM would wrap the LM head too, which costs time, and with
+        # its CPU kernels a request for prompt log-probabilities among others then kills the engine (vLLM 0.32).
+        line += ["--lora-target-modules", *weights.target_modules]
     if on_cpu():
         # Of a machine's memory, not a GPU's: vLLM's default would claim nearly all of it. Compiling takes minutes here.
         line += _unless_given("--gpu-memory-utilization", "0.4", options.vllm_arguments)

@@ -77,7 +77,7 @@ def other_base_run(tmp_path_factory, tiny_base, adapter_runs):
 
 
 @pytest.fixture(scope="module")
-def attestations(tmp_path_factory, served_runs, other_base_run, free_port):
+def attestations(tmp_path_factory, served_runs, other_base_run, adapter_runs, free_port):
     """Every fault's attestation, from one server that holds all of them as adapters."""
     root = tmp_path_factory.mktemp("faults")
     candidates = dict.fromkeys(FAULTS, verify_runs((served_runs[0].root,), base=None, gate="require")[0])
@@ -87,7 +87,7 @@ def attestations(tmp_path_factory, served_runs, other_base_run, free_port):
         shutil.copytree(candidate.adapter.directory, paths[name])
         FAULTS.get(name, lambda directory: None)(paths[name])
     base = candidates["whole"].base
-    weights = ServedWeights(base, "base", "float32", paths, 8)
+    weights = ServedWeights(base, "base", "float32", paths, 8, adapter_runs.TARGETS)
     options = ServeOptions(runs=(), port=free_port(), drain_seconds=1)
     secret = secrets.token_hex()
     with ExitStack() as stack:
