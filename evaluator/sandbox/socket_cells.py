@@ -35,6 +35,7 @@ class SocketCells:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._lock.close()
             raise UserError(
                 "another evaluation uses the sandbox", where=self._directory, fix="wait for it to finish"
             ) from error
