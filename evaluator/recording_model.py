@@ -50,6 +50,10 @@ class RecordingModel:
         missing = {key: request for key, request in zip(keys, requests, strict=True) if self._store.get(key) is None}
         distinct = len(set(keys))
         bar = self._progress.add_task(self._label, total=distinct, completed=distinct - len(missing))
+        if missing and self._model is None:
+            self._progress.update(bar, description=f"{self._label} (opening the model)")
+            self._model = self._open_model()
+            self._progress.update(bar, description=self._label)
         for chunk in _chunks(missing, self._chunk):
             self._ask(kind, chunk)
             self._progress.advance(bar, len(chunk))
@@ -58,8 +62,6 @@ class RecordingModel:
         return answers  # type: ignore[return-value]
 
     def _ask(self, kind: str, chunk: dict[str, Any]) -> None:
-        if self._model is None:
-            self._model = self._open_model()
         started = time.monotonic()
         given = getattr(self._model, kind)(_seeded(chunk, self._model), disable_tqdm=True)
         self.seconds += time.monotonic() - started

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,15 +30,16 @@ class ResponseStore:
         return self._answers.get(key)
 
     def add(self, answers: Mapping[str, Answer]) -> None:
-        """Appends in one write; a line torn by a crash is skipped when the file is read."""
+        """Appends and hands over to the system at once; a line torn by a crash is skipped when the file is read."""
         lines = "".join(json.dumps({"key": key, "answer": answer}) + "\n" for key, answer in answers.items())
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            # The leading newline closes a line that an earlier crash left open.
-            os.write(descriptor, ("\n" + lines).encode())
-        finally:
-            os.close(descriptor)
+            with self.path.open("ab") as file:
+                # The leading newline closes a line that an earlier crash left open.
+                file.write(("\n" + lines).encode())
+        except OSError as error:
+            error.filename = str(self.path)  # a failed write does not name its file
+            raise
         self._answers.update(answers)
 
 

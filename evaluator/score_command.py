@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,8 @@ def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -
 def open_backend(subject: Subject, settings: Settings, arguments: argparse.Namespace) -> LanguageModels:
     """The backend, with no model loaded yet."""
     if settings.backend == "vllm":
+        if find_spec("vllm") is None:
+            raise UserError("vLLM is not installed here", fix="make setup installs it; or use --backend hf")
         from evaluator.backends.vllm_engine import VllmBackend
 
         return VllmBackend(subject, settings.device, settings.batch_size)

@@ -28,7 +28,19 @@ def score_table(report: EvalReport) -> Table:
     macro = [f"{100 * report.macro[arm]:.1f}" if arm in report.macro else "-" for arm in ("base", "adapter")]
     table.add_section()
     table.add_row("macro average", "", *macro, "", "", "", "")
+    if len(report.tasks) > 1:
+        table.add_row("all items", *_all_items(report), "", "", "", "")
     return table
+
+
+def _all_items(report: EvalReport) -> list[str]:
+    """Number of items, and the share of them that each arm has right: larger tasks weigh more (MMLU's usual total)."""
+    items = sum(next(iter(record.arms.values())).total for record in report.tasks.values())
+    cells = [str(items)]
+    for arm in ("base", "adapter"):
+        given = [record.arms[arm].correct for record in report.tasks.values() if arm in record.arms]
+        cells.append(f"{100 * sum(given) / items:.1f}" if given else "-")
+    return cells
 
 
 def _percent(score: TaskScore | None) -> str:

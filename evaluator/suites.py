@@ -83,7 +83,7 @@ _PUBLISHED = "commonsense_170k prompts to the byte, leftmost case-sensitive labe
 _GREEDY = f"greedy, 32 new tokens, {_PUBLISHED}; differs from the published protocol: no beams"
 _BEAM4 = (
     f"beam4: 4 beams, 32 new tokens, beam score divided by the generated length, {_PUBLISHED}; differs from LLM-Adapters: "
-    "its dropout stayed on while scoring"
+    "its dropout stayed on while scoring; from DoRA's evaluator: it merged the adapter into float16 weights first"
 )
 
 SUITES: dict[str, Suite] = {

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,12 @@ def test_a_torn_line_costs_one_answer_only(tmp_path):
     again.add({"d": "four"})
     last = ResponseStore(store.path)
     assert [last.get(key) for key in "abcd"] == ["one", (-1.5, True), None, "four"]
+
+
+def test_a_full_disk_names_the_file():
+    with pytest.raises(OSError, match="No space left") as caught:
+        ResponseStore(Path("/dev/full")).add({"a": "one"})
+    assert caught.value.filename == "/dev/full"
 
 
 def test_a_requests_key_depends_on_all_that_shapes_its_answer():
