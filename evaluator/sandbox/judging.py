@@ -38,7 +38,12 @@ def judge(program: Program, program_cell: Cell, test_cell: Cell, *, timeout: flo
     test_cell.finish()
     if verdict == "broken":
         raise UserError(f"the tests of this task do not run: {detail}", where=program.name, fix="repair the data set")
-    return ProgramResult(program.name, verdict, detail, time.monotonic() - started)
+    return ProgramResult(program.name, verdict, _printable(detail), time.monotonic() - started)
+
+
+def _printable(detail: str) -> str:
+    """Text that may quote the program, without anything that a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in detail)
 
 
 def _verdict(program_cell: Cell, test_cell: Cell, nonce: str, deadline: float) -> tuple[Verdict, str]:

@@ -90,8 +90,12 @@ class _Batch:
         self._round_over.clear()
         pairs = list(zip(cells[::2], cells[1::2], strict=False))
         with ThreadPoolExecutor(max_workers=len(pairs)) as pool:
-            for worker in [pool.submit(self._work, *pair) for pair in pairs]:
-                worker.result()
+            workers = [pool.submit(self._work, *pair) for pair in pairs]
+            try:
+                for worker in workers:
+                    worker.result()
+            finally:  # Ctrl-C: each worker stops after its program, seconds later
+                self._round_over.set()
 
     def _work(self, program_cell: Cell, test_cell: Cell) -> None:
         try:

@@ -31,7 +31,14 @@ class SocketCells:
 
     def __enter__(self) -> Self:
         """Takes the sandbox for this evaluator alone."""
-        self._lock = open(self._directory / "lock", "w")
+        try:
+            self._lock = open(self._directory / "lock", "w")
+        except OSError as error:
+            raise UserError(
+                f"the sandbox's volume cannot be used: {error.strerror}",
+                where=self._directory,
+                fix="$SANDBOX_DIRECTORY must name the directory that the cells of the `sandbox` service share",
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

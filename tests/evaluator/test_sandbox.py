@@ -34,6 +34,12 @@ def test_a_sandbox_whose_containers_do_not_call_is_named(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
+def test_a_sandbox_directory_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SANDBOX_DIRECTORY", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="cannot be used"):
+        run_programs([program()])
+
+
 def test_a_program_of_10_mb_is_refused_before_anything_starts():
     with pytest.raises(UserError, match="10,485") as error:
         run_programs([program("    pass  #" + "x" * 10 * 2**20)])
@@ -58,6 +64,25 @@ def test_results_come_in_the_programs_order_and_tests_see_the_prompts_helpers(en
     results = run_programs(programs, on_result=seen.append)
     assert [result.passed for result in results] == [True, False, True, False]
     assert sorted(seen, key=repr) == sorted(results, key=repr)
+
+
+@pytest.mark.containers
+def test_an_interruption_stops_the_rest(engine):
+    seen = []
+
+    def interrupt(result):
+        seen.append(result)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_programs([program()] * 20, parallel=2, on_result=interrupt)
+    assert len(seen) <= 2
+
+
+@pytest.mark.containers
+def test_a_programs_words_cannot_move_the_terminal(engine):
+    (result,) = run_programs([program('    raise ValueError("\x1b[2J\x1b]0;owned\x07")\n')])
+    assert result.detail.isprintable()
 
 
 @pytest.mark.containers
