@@ -39,7 +39,7 @@ def minimum_detectable_effect(distribution: Distribution, confidence: float, pow
     """The true difference that an interval of this width would clear of zero with the given power.
 
     Half the interval plus the power's quantile of the standard error: for a normal distribution at 95 % and 80 %, the
-    familiar 2.8 standard errors.
+    familiar 2.8 standard errors. Never above 1, the largest difference there can be.
     """
     interval = distribution.interval(confidence)
-    return (interval.high - interval.low) / 2 + float(norm.ppf(power)) * distribution.standard_error
+    return min(1.0, (interval.high - interval.low) / 2 + float(norm.ppf(power)) * distribution.standard_error)
