@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import ProjectConfiguration, broadcast_object_list
 
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.train_config import TrainConfig
+
+Decision = TypeVar("Decision")
 
 
 def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
@@ -28,6 +33,26 @@ def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
         log_with=list(config.training.report_to) or None,
         project_config=ProjectConfiguration(project_dir=str(run.root), logging_dir=str(run.root / "trackers")),
     )
+
+
+def decided_by_first(accelerator: Accelerator, decide: Callable[[], Decision]) -> Decision:
+    """What the first process decides, told to all of them; only it looks at the disk, which others may not share.
+
+    Raises:
+        UserError: in every process, where the first one's `decide` does.
+    """
+    outcome: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            outcome = [decide()]
+        except UserError as error:
+            outcome = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(outcome)
+    if isinstance(outcome[0], UserError):
+        raise outcome[0]
+    decision: Decision = outcome[0]
+    return decision
 
 
 def _require_trackers(names: tuple[str, ...]) -> None:

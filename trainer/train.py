@@ -16,7 +16,7 @@ from trainer.base_model import BaseModelFiles, check_fit, find_base, load_base, 
 from trainer.config_file import write_config
 from trainer.export import Export, export_adapter
 from trainer.footprint import footprint
-from trainer.launch import launch, start_trackers
+from trainer.launch import decided_by_first, launch, start_trackers
 from trainer.loop import Loop
 from trainer.machine import refuse_shortages
 from trainer.objective import Objective, build_objective
@@ -46,7 +46,7 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
     accelerator = launch(config, run)
     transformers.utils.logging.disable_progress_bar()
     console.quiet = console.quiet or not accelerator.is_main_process
-    start = where_to_start(run, config, overwrite=overwrite)
+    start = decided_by_first(accelerator, lambda: where_to_start(run, config, overwrite=overwrite))
     for note in start.notes:
         console.print(note, highlight=False, soft_wrap=True)
     if start.complete:
@@ -83,6 +83,7 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
             export = Export(config, files, tokenizer, data, training, echo_parameters)
             export_adapter(objective.model, run.adapter, export)
         console.print(f"adapter: {run.adapter}", highlight=False, soft_wrap=True)
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     return run
 

@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_nothing_else(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoints.os, "fsync", full)
-    with pytest.raises(OSError, match="adapter.safetensors"):
+    with pytest.raises(OSError, match=r"adapter\.safetensors"):
         save(tmp_path, 2, keep=1)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

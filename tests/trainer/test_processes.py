@@ -1,0 +1,88 @@
+"""More than one process: the same run as with one (issue 3, item 7)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import safetensors.torch
+
+from schemas.run_directory import RunDirectory
+
+
+def torchrun(processes: int, *arguments: object) -> list[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    return [*launcher, "--master-port", str(port), "-m", "trainer", *map(str, arguments)]
+
+
+def adapters_differ_by(one: RunDirectory, other: RunDirectory) -> float:
+    tensors = [safetensors.torch.load_file(run.adapter / "adapter_model.safetensors") for run in (one, other)]
+    return max(float((tensors[0][name] - tensors[1][name]).abs().max()) for name in tensors[0])
+
+
+def losses(run: RunDirectory) -> list[float]:
+    return [json.loads(line)["loss"] for line in run.metrics.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("method", ["lora", "echo_dora"])
+def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_batch(
+    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType, method: str
+) -> None:
+    """17 examples in batches of 8: the third step has one example, so one process has none."""
+    changes: dict[str, Any] = {"method": method, "adapter__dropout": 0.0, "training__log_every": 1}
+    unequal = [{**record, "output": record["output"] + " indeed" * (i % 7)} for i, record in enumerate(records)][:21]
+    configs = [
+        training_runs.write_config(tmp_path / name, tiny_base, unequal, **changes, training__micro_batch_size=2)
+        for name in ("one", "two")
+    ]
+    one = training_runs.run(training_runs.load_config(configs[0]))
+    done = subprocess.run(torchrun(2, configs[1]), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    two = RunDirectory(tmp_path / "two" / "runs" / "run")
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert adapters_differ_by(one, two) < 1e-5
+    if method == "echo_dora":
+        shares = [json.loads(line)["echo_share"] for line in one.metrics.read_text().splitlines()]
+        assert {0.0, 1.0} == set(shares)
+
+
+def test_a_lost_worker_fails_the_run_and_the_restart_goes_on(
+    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType
+) -> None:
+    changes: dict[str, Any] = {"method": "echo_lora", "training__max_steps": 60, "training__save_every": 1}
+    config = training_runs.write_config(tmp_path, tiny_base, records, **changes)
+    run = RunDirectory(tmp_path / "runs" / "run")
+    launched = subprocess.Popen(torchrun(2, config), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: any(run.checkpoints.glob("step-*")), launched)
+    os.kill(worker_of(launched.pid), signal.SIGKILL)
+    launched.communicate(timeout=120)
+    assert launched.returncode != 0
+    assert not run.adapter.exists()
+    again = subprocess.run(torchrun(2, config, "--training.log_every", "1"), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "resuming from step-" in again.stdout
+    assert run.manifest.exists()
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+
+
+def worker_of(launcher: int) -> int:
+    """The last started child of the launcher."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return int(children[-1])
