@@ -199,6 +199,8 @@ class TrainingConfig(Section):
     """Newest checkpoints that stay on the disk."""
     report_to: tuple[str, ...] = ("tensorboard",)
     """Trackers of accelerate: tensorboard, wandb, mlflow, comet_ml, aim, clearml, dvclive; an empty list for none."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """With several processes: each holds the whole model (none, DDP), or a share of its weights, gradients and moments (fsdp)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
 

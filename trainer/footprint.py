@@ -78,11 +78,11 @@ def _objective(base: PreTrainedModel, config: TrainConfig) -> Objective:
 def _weight_bytes(base: PreTrainedModel, config: TrainConfig) -> int:
     """nf4 stores the linear modules of the decoder layers; everything else keeps the config's dtype."""
     size: int = getattr(torch, config.base.dtype).itemsize
-    every = sum(parameter.numel() for parameter in base.parameters())
+    every: int = sum(parameter.numel() for parameter in base.parameters())
     if config.base.quantization == "none":
         return every * size
     linear = [module for module in decoder_layers(base).modules() if isinstance(module, nn.Linear)]
-    packed = sum(module.weight.numel() for module in linear)
+    packed: int = sum(module.weight.numel() for module in linear)
     return int(packed * _NF4_BYTES) + (every - packed) * size
 
 

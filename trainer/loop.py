@@ -6,7 +6,6 @@ that 1 x 16, 4 x 4 and two processes of 8 take the same step (method.md section 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from schemas.errors import UserError
 from schemas.train_config import TrainConfig
 from trainer.learning_rate import rate_factor
 from trainer.objective import Objective
+from trainer.parallel import synchronised
 from trainer.routing import draws_echo, echo_probability
 from trainer.step_batches import StepBatches
 
@@ -47,7 +47,7 @@ class Loop:
 
     Attributes:
         objective: the module that is trained.
-        prepared: the same as accelerate wrapped it for its processes; this is what is called.
+        prepared: the same as spread over the processes; this is what is called.
         optimizer: AdamW over its trainable parameters; each group's `peak` is its peak learning rate.
         batches: cuts steps into micro-batches.
         config: the run's config.
@@ -114,21 +114,13 @@ class Loop:
         batches = list(self.batches.batches(samples))
         seed_dropout(self.config.seed, step, self.batches.rank)
         for number, batch in enumerate(batches, start=1):
-            with self._synchronised(number == len(batches)), autocast(self.config, device):
-                losses = self.prepared(batch.to(device), echo_on=echo_on, supervised_tokens=supervised)
-            with self._synchronised(number == len(batches)):
-                # DDP and FSDP average over processes what is here a sum.
+            with synchronised(self.prepared, self.accelerator, last=number == len(batches)):
+                with autocast(self.config, device):
+                    losses = self.prepared(batch.to(device), echo_on=echo_on, supervised_tokens=supervised)
                 self.accelerator.backward(losses.total * self.batches.processes)
             parts = (losses.plain, losses.echo, losses.distillation)
             sums += torch.stack([torch.as_tensor(0.0 if part is None else part, device=device) for part in parts])
         return sums
-
-    def _synchronised(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients travel between processes once per step, with its last micro-batch."""
-        if last:
-            return contextlib.nullcontext()
-        context: contextlib.AbstractContextManager[None] = self.accelerator.no_sync(self.prepared)
-        return context
 
     def _clip(self) -> float:
         """Scales the gradients down to the configured norm and returns the norm before."""

@@ -19,10 +19,10 @@ from trainer.checkpoint import Checkpoint, clear_leftovers, newest_checkpoint
 from trainer.durable_files import remove_directory
 from trainer.training_state import RunIdentity
 
-# Fields that say where and how often a run reports, and cannot change the adapter it ends in.
+# Fields that say where a run is and how it is laid out and reported: the adapter it ends in differs by rounding at most.
 _FREE = {
     "runs", "training.log_every", "training.eval_every", "training.save_every", "training.keep_checkpoints",
-    "training.report_to", "training.device",
+    "training.report_to", "training.device", "training.sharding", "training.micro_batch_size",
 }  # fmt: skip
 _FIX = "restore them, choose another name, or start anew with --overwrite"
 

@@ -21,6 +21,7 @@ from trainer.loop import Loop
 from trainer.machine import refuse_shortages
 from trainer.objective import Objective, build_objective
 from trainer.order import total_steps
+from trainer.parallel import loading_device, spread, whole_model
 from trainer.parameters import make_optimizer, restore_tensors, trainable_parameters
 from trainer.provenance import device_name, identity_of
 from trainer.run_state import refuse_other_inputs, where_to_start
@@ -67,8 +68,9 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
         write_config(config, run.config)
     start_trackers(accelerator, config)
     with console.status(f"Loading {config.base.model}"):
-        model = attach_adapter(load_base(files, config.base, accelerator.device), config)
-    objective = build_objective(model, config).to(accelerator.device)
+        device = loading_device(config, accelerator)
+        model = attach_adapter(load_base(files, config.base, device), config)
+    objective = build_objective(model, config)
     session = _session(config, run, accelerator, objective, data, tokenizer.pad_token_id, state)
     if start.checkpoint:
         restore_tensors(session.parts, session.loop.optimizer, start.checkpoint.tensors)
@@ -76,12 +78,13 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
     _announce(console, session, data)
     state = session.run_to_end(None if console.quiet else console)
 
-    if accelerator.is_main_process:
+    trained = whole_model(objective, config, files, accelerator)
+    if trained is not None:
         echo_parameters = sum(parameter.numel() for parameter in session.parts.get("echo", {}).values())
         training = _training_record(state, accelerator)
         with console.status("Exporting and proving the adapter"):
             export = Export(config, files, tokenizer, data, training, echo_parameters)
-            export_adapter(objective.model, run.adapter, export)
+            export_adapter(trained, run.adapter, export)
         console.print(f"adapter: {run.adapter}", highlight=False, soft_wrap=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -106,10 +109,11 @@ def _session(
     processes, rank = accelerator.num_processes, accelerator.process_index
     batches = StepBatches(data.train, config, pad_token_id, processes, rank)
     held_out = StepBatches(data.validation, config, pad_token_id, processes, rank) if data.validation else None
+    prepared = spread(objective, config, accelerator)
     parts = trainable_parameters(objective)
     loop = Loop(
         objective=objective,
-        prepared=accelerator.prepare_model(objective),
+        prepared=prepared,
         optimizer=make_optimizer(parts, config),
         batches=batches,
         config=config,

@@ -36,9 +36,14 @@ def losses(run: RunDirectory) -> list[float]:
     return [json.loads(line)["loss"] for line in run.metrics.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["lora", "echo_dora"])
+@pytest.mark.parametrize(("method", "sharding"), [("lora", "none"), ("echo_dora", "none"), ("echo_lora", "fsdp")])
 def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_batch(
-    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType, method: str
+    tmp_path: Path,
+    tiny_base: Path,
+    records: list[dict[str, str]],
+    training_runs: ModuleType,
+    method: str,
+    sharding: str,
 ) -> None:
     """17 examples in batches of 8: the third step has one example, so one process has none."""
     changes: dict[str, Any] = {"method": method, "adapter__dropout": 0.0, "training__log_every": 1}
@@ -48,12 +53,13 @@ def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_bat
         for name in ("one", "two")
     ]
     one = training_runs.run(training_runs.load_config(configs[0]))
-    done = subprocess.run(torchrun(2, configs[1]), capture_output=True, text=True)
+    command = torchrun(2, configs[1], "--training.sharding", sharding)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     two = RunDirectory(tmp_path / "two" / "runs" / "run")
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert adapters_differ_by(one, two) < 1e-5
-    if method == "echo_dora":
+    if method != "lora":
         shares = [json.loads(line)["echo_share"] for line in one.metrics.read_text().splitlines()]
         assert {0.0, 1.0} == set(shares)
 
