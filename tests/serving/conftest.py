@@ -1,5 +1,6 @@
 """Runs with verdicts, and one server for the whole session: vLLM takes a minute to start."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -37,6 +38,15 @@ class Endpoint:
         """A client with the key."""
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
+
+
+@pytest.fixture(scope="session")
+def request_fuzzer():
+    """The module beside this file."""
+    spec = importlib.util.spec_from_file_location("request_fuzzer", Path(__file__).with_name("request_fuzzer.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

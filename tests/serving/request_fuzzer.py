@@ -21,7 +21,9 @@ class RequestFuzzer:
         chosen |= set(self.draw.sample(sorted(properties), self.draw.randrange(5)))
         request = {name: self._field(name, properties[name]) for name in chosen}
         request["model"] = self.draw.choice(self.models)
-        if self.draw.random() < 0.7:
+        if (
+            self.draw.random() < 0.7 or request["max_tokens"] is None
+        ):  # without a limit it writes till the context is full
             request["max_tokens"] = self.draw.randint(1, 4)
         if "messages" in request and self.draw.random() < 0.7:
             request["messages"] = [{"role": "user", "content": self.draw.choice(TEXTS)}]
