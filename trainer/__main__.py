@@ -28,12 +28,12 @@ def main(argv: list[str]) -> int:
     command, rest = (argv[0], argv[1:]) if argv and argv[0] in _COMMANDS else ("train", argv)
     if command in ("make-base", "make-tasks"):
         return _make(command, rest)
-    if "-h" in rest or "--help" in rest:
-        return _help(command)
     if command == "bench":
         from trainer.bench import main as bench
 
         return bench(rest)
+    if "-h" in rest or "--help" in rest:
+        return _help(command)
     return _train_or_plan(command, rest)
 
 

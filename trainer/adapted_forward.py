@@ -10,7 +10,7 @@ as they act on A x.
 Dropout acts on the input of A alone. PEFT's DoRA with dropout feeds (m - 1) W the dropped input too, which costs a
 second product with W; ours has the same expectation, and without dropout the two are equal.
 
-Legend: B samples, S columns of the pass, i and o the module's in- and out-features, r the adapter's rank.
+Legend: B samples, S columns of the pass, R rows of a packed pass (trainer/shared_prefix.py), i and o the module's in- and out-features, r the adapter's rank.
 """
 
 from __future__ import annotations
@@ -74,14 +74,16 @@ class Injection:
     vector: Tensor
     """[B, o] for place `output`, [B, r] for `rank`; float32."""
     positions: Tensor
-    """[B, S] bool: the positions that receive it."""
+    """[B, S] bool: the positions that receive it; [1, R] where the pass runs R packed rows."""
     place: Literal["output", "rank"]
     """Where it is added."""
+    samples: Tensor | None = None
+    """[R], the sample of each packed row; None where the pass is not packed."""
 
     def add_to(self, activation: Tensor) -> Tensor:
-        """`activation` [B, S, features] with the vector added at the positions."""
-        mask = self.positions[:, :, None].to(activation.dtype)
-        return torch.addcmul(activation, mask, self.vector[:, None, :].to(activation.dtype))
+        """`activation`, [B, S, features] or packed [1, R, features], with the vector added at the positions."""
+        vector = self.vector[:, None] if self.samples is None else self.vector.index_select(0, self.samples)[None]
+        return torch.addcmul(activation, self.positions[:, :, None].to(activation.dtype), vector.to(activation.dtype))
 
 
 @dataclass

@@ -4,7 +4,7 @@ The pass is an argument of every decoder layer. Gradient checkpointing keeps a l
 with them in the backward pass, so a recomputation binds the pass it belongs to and not whichever ran last
 (design, method.md section 5, trap 1). Outside a pass the model is PEFT's own, bit for bit.
 
-Legend: B samples, S columns of the pass, T columns of the plain pass, d hidden size, L decoder layers.
+Legend: B samples, S columns of the pass, R rows of a packed pass, T columns of the plain pass, d hidden size, L decoder layers.
 """
 
 from __future__ import annotations
@@ -23,6 +23,32 @@ KeysAndValues = dict[int, tuple[Tensor, Tensor]]
 """By layer: keys and values after the rotary embedding, each [B, key-value heads, T, head size]."""
 
 
+@dataclass(frozen=True)
+class Suffix:
+    """The rows of a packed pass over the columns from the boundary on: [1, R, d] in place of [B, S, d] with padding."""
+
+    boundary: int
+    """The first column."""
+    runs: Tensor
+    """[B, S] bool: the positions that run."""
+    rows: Tensor
+    """[R]: their indices in B x S."""
+
+    @classmethod
+    def of(cls, boundary: int, runs: Tensor) -> Suffix:
+        """The suffix that runs these positions."""
+        return cls(boundary, runs, runs.flatten().nonzero().squeeze(1))
+
+    @property
+    def samples(self) -> Tensor:
+        """[R]: each row's sample."""
+        return self.rows // self.runs.shape[1]
+
+    def pack(self, values: Tensor) -> Tensor:
+        """[1, R] of values of all columns, [B, T - 1]."""
+        return values[:, self.boundary :].flatten().index_select(0, self.rows)[None]
+
+
 @dataclass
 class LayerPass:
     """The state of one pass. Written to until `finish`, so a later recomputation records nothing twice."""
@@ -39,6 +65,8 @@ class LayerPass:
     """What `records_keys` kept; tensors of the autograd graph."""
     prefix: KeysAndValues | None = None
     """Keys and values that this pass attends to before its own."""
+    suffix: Suffix | None = None
+    """Which rows a pass with a prefix runs."""
     boundary_states: list[Tensor] = field(default_factory=list)
     """[B, d] of each source layer, detached."""
     entered: set[int] = field(default_factory=set)

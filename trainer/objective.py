@@ -30,6 +30,7 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from schemas.errors import UserError
@@ -146,18 +147,21 @@ class Objective(nn.Module):
         """Runs the echo pass, over the suffix where the prefix can be shared, and pairs its rows with the plain ones."""
         vectors = self.echo(plain_pass.boundary_states) if self.echo is not None else {}
         shares = self._shares_prefix and self._recorded(plain_pass, batch)
-        first = batch.boundary if shares else 0
-        received = receiving_positions(batch, echo.positions)[:, first:]
-        echo_pass = self._pass(norms, injections(vectors, received, echo.place))
+        received = receiving_positions(batch, echo.positions)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._echo_learns):
             if shares:
+                suffix = shared_prefix.suffix_of(batch)
+                echoes = injections(vectors, suffix.pack(received), echo.place, suffix.samples)
+                echo_pass = self._pass(norms, echoes)
                 echo_pass.prefix = plain_pass.keys_values
-                echo_hidden = shared_prefix.suffix_pass(self._backbone, echo_pass, batch)
+                echo_hidden = shared_prefix.suffix_pass(self._backbone, echo_pass, batch, suffix)
+                ran_twice = F.pad(suffix.runs, (batch.boundary, 0))
             else:
+                echo_pass = self._pass(norms, injections(vectors, received, echo.place))
                 echo_hidden = whole_pass(self._backbone, echo_pass, batch)
-        return paired_rows(
-            batch, hidden, echo_hidden, first, _loss_weights(echo), loss_on_prompts=self._loss_on_prompts
-        )
+                ran_twice = torch.ones_like(received)
+        weights = _loss_weights(echo)
+        return paired_rows(batch, hidden, echo_hidden, ran_twice, weights, loss_on_prompts=self._loss_on_prompts)
 
     def _pass(self, norms: Mapping[str, Tensor], echoes: Mapping[str, Injection]) -> LayerPass:
         """A new pass, with the forward of every adapted module."""

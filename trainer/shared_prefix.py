@@ -1,12 +1,13 @@
 """The echo pass over the suffix alone: the same loss and gradients as the two-pass reference, at the suffix's price.
 
 Before the boundary the echo path sees neither answers nor injections, so its keys and values there are the plain
-path's. The plain pass keeps them, as tensors of its graph; the echo pass runs columns >= boundary only and attends to
-[plain keys before the boundary; its own keys]. Gradients flow through both (design, method.md section 4).
+path's. The plain pass keeps them, as tensors of its graph; the echo pass runs the rows from the boundary to each sample's last
+supervised position, packed without padding, and attends to [plain keys before the boundary; its own keys]. Gradients
+flow through both (design, method.md section 4).
 
 The attention is registered with transformers under a name of its own and is its `sdpa` except in a suffix pass.
 
-Legend: B samples, T columns of the plain pass, S of the suffix, K key columns = boundary + S = T,
+Legend: B samples, T columns of the plain pass, S of the suffix, R rows of it that run, K key columns = boundary + S,
 H attention heads, N key-value heads, h head size.
 """
 
@@ -24,7 +25,7 @@ from transformers.masking_utils import sdpa_mask
 
 from schemas.train_config import EchoConfig
 from trainer.batch import Batch
-from trainer.layer_pass import LayerPass, run_layers
+from trainer.layer_pass import LayerPass, Suffix, run_layers
 
 ATTENTION = "sdpa_shared_prefix"
 
@@ -56,12 +57,22 @@ def has_recorded(plain_pass: LayerPass, columns: int) -> bool:
     return len(kept) == len(plain_pass.forwards) and all(keys.shape[2] == columns for keys, _ in kept.values())
 
 
-def suffix_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch) -> Tensor:
-    """The echo pass over the columns from the boundary to the last but one: [B, S, d]."""
-    suffix = slice(batch.boundary, -1)
-    return run_layers(
-        backbone, layer_pass, batch.input_ids[:, suffix], suffix_mask(batch), batch.position_ids[:, suffix]
-    )
+def suffix_of(batch: Batch) -> Suffix:
+    """The positions whose states a loss needs: in each sample from the boundary to the last supervised position.
+
+    The boundary always runs, so that a batch without supervised tokens still has rows.
+    """
+    supervised = batch.supervised[:, batch.boundary :]
+    runs = supervised.flip(1).cummax(dim=1).values.flip(1)
+    runs[:, 0] = True
+    return Suffix.of(batch.boundary, runs)
+
+
+def suffix_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch, suffix: Suffix) -> Tensor:
+    """The echo pass over the suffix's rows, packed: [1, R, d]."""
+    layer_pass.suffix = suffix
+    ids, positions = suffix.pack(batch.input_ids[:, :-1]), suffix.pack(batch.position_ids[:, :-1])
+    return run_layers(backbone, layer_pass, ids, suffix_mask(batch), positions)
 
 
 def suffix_mask(batch: Batch) -> Tensor:
@@ -74,50 +85,69 @@ def suffix_mask(batch: Batch) -> Tensor:
 def _attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Attention of one layer, called by transformers with heads first: query [B, H, S, h], key and value [B, N, S, h]."""
+    """Attention of one layer, called by transformers with heads first.
+
+    Args:
+        module: the layer's attention.
+        query: [B, H, T, h]; in a suffix pass [1, H, R, h].
+        key, value: the same with N heads.
+        attention_mask: transformers' own; in a suffix pass [B, 1, S, K].
+        kwargs: the layer's arguments, `layer_pass` among them.
+    """
     layer_pass: LayerPass | None = kwargs.pop("layer_pass", None)
     if layer_pass is None or layer_pass.prefix is None:
         if layer_pass is not None:
             layer_pass.record(module.layer_idx, key, value)  # type: ignore[arg-type]
         output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return output
-    assert attention_mask is not None, "a suffix pass has its own mask"
     plain_keys, plain_values = layer_pass.prefix[module.layer_idx]  # type: ignore[index]
-    before = slice(0, attention_mask.shape[-1] - query.shape[2])
-    dropout, scale = kwargs.get("dropout", 0.0), kwargs.get("scaling")
+    dropout = kwargs.get("dropout", 0.0)
     # The joined keys are made again in the backward pass: kept, they would cost as much memory as the plain pass's.
-    joined = checkpoint(
+    attended: Tensor = checkpoint(
         _attend_to_both,
-        query,
-        (plain_keys[:, :, before], key),
-        (plain_values[:, :, before], value),
+        (query, key, value),
+        (plain_keys, plain_values),
+        layer_pass.suffix,
         attention_mask,
         dropout,
-        scale,
+        kwargs.get("scaling"),
         use_reentrant=False,
         preserve_rng_state=dropout > 0,
     )
-    return joined.transpose(1, 2).contiguous(), None
+    return attended, None
 
 
 def _attend_to_both(
-    query: Tensor,
-    keys: tuple[Tensor, Tensor],
-    values: tuple[Tensor, Tensor],
+    own: tuple[Tensor, Tensor, Tensor],
+    plain: tuple[Tensor, Tensor],
+    suffix: Suffix,
     mask: Tensor,
     dropout: float,
     scale: float | None,
 ) -> Tensor:
-    """[B, H, S, h]. The H / N query heads of a key-value head become rows of one, so keys are never repeated."""
-    batch, heads, columns, size = query.shape
-    key_heads = keys[1].shape[1]
+    """[1, R, H, h]: the packed rows attend to the plain pass's keys before the boundary and to their own.
+
+    The H / N query heads of a key-value head become rows of one, so keys are never repeated.
+    """
+    query, key, value = (_unpack(packed, suffix) for packed in own)
+    before = slice(0, suffix.boundary)
+    (batch, heads, columns, size), key_heads = query.shape, key.shape[1]
     groups = heads // key_heads
     attended = F.scaled_dot_product_attention(
         query.reshape(batch, key_heads, groups * columns, size),
-        torch.cat(keys, dim=2),
-        torch.cat(values, dim=2),
+        torch.cat([plain[0][:, :, before], key], dim=2),
+        torch.cat([plain[1][:, :, before], value], dim=2),
         attn_mask=mask.repeat(1, 1, groups, 1),
         dropout_p=dropout,
         scale=scale,
     )
-    return attended.reshape(batch, heads, columns, attended.shape[-1])
+    rows = attended.reshape(batch, heads, columns, -1).transpose(1, 2).flatten(0, 1)
+    return rows.index_select(0, suffix.rows)[None]
+
+
+def _unpack(packed: Tensor, suffix: Suffix) -> Tensor:
+    """[B, heads, S, h] of packed rows, [1, heads, R, h]; zeros where nothing ran, which no row that ran attends to."""
+    samples, columns = suffix.runs.shape
+    rows = packed[0].transpose(0, 1)
+    padded = rows.new_zeros(samples * columns, *rows.shape[1:]).index_copy(0, suffix.rows, rows)
+    return padded.view(samples, columns, *rows.shape[1:]).transpose(1, 2)

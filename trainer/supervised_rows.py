@@ -76,26 +76,25 @@ def plain_rows(batch: Batch, plain: Tensor) -> list[Rows]:
 
 
 def paired_rows(
-    batch: Batch, plain: Tensor, echo: Tensor, first: int, weights: LossWeights, *, loss_on_prompts: bool
+    batch: Batch, plain: Tensor, echo: Tensor, ran_twice: Tensor, weights: LossWeights, *, loss_on_prompts: bool
 ) -> list[Rows]:
     """The supervised rows of both paths. Distillation is on the rows before answer tokens only.
 
     Args:
         batch: the micro-batch.
         plain: [B, T - 1, d], last hidden states of the plain pass.
-        echo: [B, T - 1 - first, d], those of the echo pass.
-        first: the column the echo pass began at; before it the two paths have the same states.
+        echo: [.., d], those of the echo pass, one for each position it ran, in the same order.
+        ran_twice: [B, T - 1] bool, the positions the echo pass ran; elsewhere the two paths have the same states.
         weights: the factors.
         loss_on_prompts: whether tokens outside answers are under the loss (`data.loss_on: all`).
     """
 
     def pair(mask: Tensor, weights: LossWeights) -> Rows:
-        return Rows(_targets(batch, mask), _gather(plain, mask), _gather(echo, mask[:, first:]), weights)
+        return Rows(_targets(batch, mask), _gather(plain, mask), _gather(echo, mask[ran_twice]), weights)
 
     groups = [pair(batch.supervised & batch.before_answers, weights)]
     if loss_on_prompts:
         prompts = batch.supervised & ~batch.before_answers
-        ran_twice = torch.arange(prompts.shape[1], device=prompts.device) >= first
         ran_once = prompts & ~ran_twice
         undistilled = replace(weights, distillation=0.0)
         groups.append(pair(prompts & ran_twice, undistilled))
@@ -108,7 +107,7 @@ def _targets(batch: Batch, mask: Tensor) -> Tensor:
 
 
 def _gather(hidden: Tensor, mask: Tensor) -> Tensor:
-    """[R, d]: the rows of `hidden`, [B, S, d], where `mask`, [B, S], is True."""
+    """[R, d]: the rows of `hidden`, [B, S, d], where `mask`, B x S, is True."""
     return hidden.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))
 
 

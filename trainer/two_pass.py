@@ -28,13 +28,14 @@ def receiving_positions(batch: Batch, positions: Literal["answers", "all"]) -> T
 
 
 def injections(
-    vectors: Mapping[str, Tensor], positions: Tensor, place: Literal["output", "rank"]
+    vectors: Mapping[str, Tensor], positions: Tensor, place: Literal["output", "rank"], samples: Tensor | None = None
 ) -> dict[str, Injection]:
     """The echo of each target module, by its name.
 
     Args:
         vectors: what the echo path made, [B, f] by module name.
-        positions: [B, S] bool, the receiving positions among the columns of the pass.
+        positions: [B, S] bool, the receiving positions among the columns of the pass; [1, R] of a packed pass.
         place: where in the module it is added.
+        samples: [R], the sample of each row of a packed pass.
     """
-    return {name: Injection(vector, positions, place) for name, vector in vectors.items()}
+    return {name: Injection(vector, positions, place, samples) for name, vector in vectors.items()}

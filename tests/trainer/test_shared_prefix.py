@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -25,9 +26,7 @@ def test_gradients_equal_the_reference(
     reference = objectives.train_config(method, data={"loss_on": loss_on}, echo={**echo, "implementation": "two_pass"})
     batch = objectives.ragged_batch(loss_on=loss_on)
     found_losses, found = objectives.gradients(objectives.objective_of(config), [batch])
-    reference_losses, expected = objectives.gradients(
-        objectives.objective_of(reference), [batch], peft_formulas=place == "output"
-    )
+    reference_losses, expected = objectives.gradients(objectives.objective_of(reference), [batch])
     assert objectives.largest_difference(found, expected) < 1e-5
     for part in ("total", "plain", "echo", "distillation"):
         torch.testing.assert_close(getattr(found_losses[0], part), getattr(reference_losses[0], part))
@@ -61,15 +60,36 @@ def test_accumulated_micro_batches_equal_the_whole_batch(objectives: ModuleType,
     assert objectives.largest_difference(accumulated, whole) < 1e-5
 
 
-def test_the_second_pass_runs_over_the_suffix_only(objectives: ModuleType) -> None:
+def test_the_second_pass_runs_one_row_for_each_answer_token(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
-    widths: list[int] = []
+    rows: list[int] = []
     objective.model.get_base_model().model.layers[0].register_forward_hook(
-        lambda layer, inputs, output: widths.append(output.shape[1])
+        lambda layer, inputs, output: rows.append(output.shape[0] * output.shape[1])
     )
     objective(batch, True, batch.supervised_tokens)
-    columns = batch.input_ids.shape[1] - 1
-    assert widths == [columns, columns - batch.boundary]
+    assert rows == [4 * 15, 5 + 4 + 3 + 2]  # four samples of 15 columns; their answers, without padding
+
+
+@pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
+@pytest.mark.parametrize("loss_on", ["answers", "all"])
+def test_a_chat_of_several_answers_is_exact(objectives: ModuleType, method: str, loss_on: str) -> None:
+    """Turns between the answers run twice as well: they see the echo of the answers before them."""
+    batch = objectives.ragged_batch(answer=9, loss_on=loss_on)
+    between = torch.zeros_like(batch.answers)
+    between[:, 13:16] = True
+    labels = torch.where(between, -100, batch.labels) if loss_on == "answers" else batch.labels
+    chat = replace(batch, labels=labels, answers=batch.answers & ~between)
+    results = [
+        objectives.gradients(
+            objectives.objective_of(
+                objectives.train_config(method, data={"loss_on": loss_on}, echo={"implementation": implementation})
+            ),
+            [chat],
+        )
+        for implementation in ("shared_prefix", "two_pass")
+    ]
+    assert objectives.largest_difference(results[0][1], results[1][1]) < 1e-5
+    torch.testing.assert_close(results[0][0][0].total, results[1][0][0].total)
 
 
 def test_a_suffix_row_sees_real_columns_up_to_itself(objectives: ModuleType) -> None:
