@@ -10,23 +10,29 @@ from pathlib import Path
 
 import torch
 from rich.progress import Progress
+from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trainer.synthetic.corpus import Document, draw
+from trainer.synthetic.corpus import FIRST_LESSONS, MIXTURE, Document, draw
+from trainer.synthetic.initial import give_head_start
 from trainer.synthetic.tasks import TASKS, make_records
 from trainer.synthetic.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from trainer.synthetic.word_vectors import embed_by_company
 from trainer.synthetic.world import World, make_world
 
 VOCABULARY = 2048
 CONTEXT = 512
 TOKENIZER_DOCUMENTS = 20_000
 
-STEPS = 3000
+STEPS = 3600
 TOKENS_PER_STEP = 1024
-LEARNING_RATE = 3e-3
-WARMUP_STEPS = 100
+POOL = 2048  # documents
+LEARNING_RATE = 1.5e-3
+WARMUP_STEPS = 150
+FIRST_LESSONS_STEPS = 200
 # A quiz's answer is a few tokens in fifty, and the only ones that teach the skill; its question is mostly unpredictable.
 ANSWER_WEIGHT, QUESTION_WEIGHT, PROSE_WEIGHT = 4.0, 0.1, 0.3
+HALFWAY, HALFWAY_WEIGHT = 3, 0.5  # after this many of the six layers
 
 Example = tuple[list[int], list[float]]
 """Token ids of a document, and the weight of each as a prediction target."""
@@ -38,6 +44,8 @@ def make_base(out: Path, seed: int = 0, steps: int = STEPS) -> None:
     tokenizer = _make_tokenizer(world, seed)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_architecture(tokenizer))
+    give_head_start(model)
+    embed_by_company(model, tokenizer, world, seed)
     _pretrain(model, tokenizer, world, seed, steps)
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -109,13 +117,20 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, weights_BT: torch.Tensor) -> torch.Tensor:
-    """Weighted next-token loss. Padding is on the right, so causal attention needs no mask."""
-    targets_BT = ids_BT[:, 1:]
-    hidden = model.model(input_ids=ids_BT[:, :-1], use_cache=False).last_hidden_state
-    kept = weights_BT[:, 1:] > 0
-    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[kept]), targets_BT[kept], reduction="none")
-    weights = weights_BT[:, 1:][kept]
-    return (losses * weights).sum() / weights.sum()
+    """Weighted next-token loss, plus the answers' loss halfway up. Padding is on the right, so causal attention needs no mask.
+
+    Left alone, the model recalls and compares in its last layers, and no layer is left to pick a mark by the comparison.
+    Answers demanded halfway keep the upper layers free for it (deep supervision: Lee et al., 2015).
+    """
+    targets_BT, weights_BT = ids_BT[:, 1:], weights_BT[:, 1:]
+    states = model.model(input_ids=ids_BT[:, :-1], use_cache=False, output_hidden_states=True)
+    kept, answers = weights_BT > 0, weights_BT == ANSWER_WEIGHT
+    losses = cross_entropy(model.lm_head(states.last_hidden_state[kept]), targets_BT[kept], reduction="none")
+    loss = (losses * weights_BT[kept]).sum() / weights_BT[kept].sum()
+    if answers.any():
+        halfway = model.model.norm(states.hidden_states[HALFWAY][answers])
+        loss = loss + HALFWAY_WEIGHT * cross_entropy(model.lm_head(halfway), targets_BT[answers])
+    return loss
 
 
 def _batches(
@@ -123,14 +138,19 @@ def _batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless batches of about TOKENS_PER_STEP tokens; documents of like length go together, to pad little."""
     rng = random.Random(f"corpus-{seed}")  # noqa: S311 - nothing secret
+    drawn = 0
     while True:
-        pool = sorted((_encode(tokenizer, draw(rng, world)) for _ in range(2048)), key=lambda example: len(example[0]))
+        mixture = FIRST_LESSONS if drawn < FIRST_LESSONS_STEPS else MIXTURE
+        pool = sorted(
+            (_encode(tokenizer, draw(rng, world, mixture)) for _ in range(POOL)), key=lambda example: len(example[0])
+        )
         batches: list[list[Example]] = [[]]
         for example in pool:
             if (len(batches[-1]) + 1) * len(example[0]) > TOKENS_PER_STEP:
                 batches.append([])
             batches[-1].append(example)
         rng.shuffle(batches)
+        drawn += len(batches)
         for batch in batches:
             yield _pad(batch, tokenizer.pad_token_id)
 

@@ -8,6 +8,7 @@ question is about an entity that the base has read of but was never asked about.
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 from trainer.synthetic.world import RELATIONS, Entity, Relation, World
 
@@ -21,6 +22,8 @@ class Passage:
 
 
 Document = list[Passage]
+Mixture = tuple[tuple[Callable[[random.Random, World], Document], float], ...]
+"""Makers of documents, and how often each is called."""
 
 # What each relation is called when a quiz asks for it: nouns, where the tasks ask with verbs.
 NOUNS = {
@@ -37,8 +40,8 @@ NOUNS = {
     "mood": "mood",
     "hobby": "hobby",
 }
-LETTERS = "abcd"
-NUMERALS = "1234"
+LETTERS = "abcdefgh"
+NUMERALS = "12345678"
 
 PROSE = (
     "the answer to a hard question is not always easy to find.",
@@ -97,25 +100,29 @@ def claim_quiz(rng: random.Random, world: World) -> Document:
     right = rng.random() < 0.5
     value = entity.facts[relation.name] if right else rng.choice(_wrong_values(entity, relation))
     claim = rng.choice(relation.statements).format(name=entity.noun, value=value)
+    if rng.random() < 0.5:  # the shortest wording, next to which the longer ones are learned sooner
+        claim = f"the {NOUNS[relation.name]} of {entity.noun} is {value}"
     return [Passage(f"\nis this so? {claim} -", " yes" if right else " no")]
 
 
 def value_quiz(rng: random.Random, world: World) -> Document:
     """Pick among values by a mark."""
-    entity, relation = _drilled(rng, world)
-    values, place = _with_distractors(
-        rng, entity.facts[relation.name], _wrong_values(entity, relation), rng.choice((2, 3, 4))
-    )
-    return _choice(rng, f"pick the {NOUNS[relation.name]} of {entity.noun}", values, place)
+    return _choice(rng, *_value_pick(rng, world))
 
 
 def name_quiz(rng: random.Random, world: World) -> Document:
     """Pick among entities, by a mark, the one that has a value."""
-    entity, relation = _drilled(rng, world)
-    value = entity.facts[relation.name]
-    others = [e.noun for e in world.of(entity.kind, "drilled") if e.facts[relation.name] != value]
-    names, place = _with_distractors(rng, entity.noun, others, rng.choice((2, 3, 4)))
-    return _choice(rng, f"{NOUNS[relation.name]} {value} belongs to", names, place)
+    return _choice(rng, *_name_pick(rng, world))
+
+
+def value_marked(rng: random.Random, world: World) -> Document:
+    """Judge marked values one by one, then pick."""
+    return _judged_choice(rng, *_value_pick(rng, world))
+
+
+def name_marked(rng: random.Random, world: World) -> Document:
+    """Judge marked entities one by one, then pick."""
+    return _judged_choice(rng, *_name_pick(rng, world))
 
 
 def claims_quiz(rng: random.Random, world: World) -> Document:
@@ -128,26 +135,38 @@ def claims_quiz(rng: random.Random, world: World) -> Document:
     return _choice(rng, "one of these is so", [wording.format(name=entity.noun, value=v) for v in values], place)
 
 
+def mark_drill(rng: random.Random, world: World) -> Document:
+    """Words with random marks, then the mark of each: nothing but looking it up can answer, so looking up is learned."""
+    relation = rng.choice(RELATIONS)
+    pool = list(relation.values) if rng.random() < 0.5 else [e.noun for e in world.of(relation.kind, "drilled")]
+    words = rng.sample(pool, rng.choice((4, 6, 8)))
+    marks = rng.sample(ascii_lowercase, len(words))
+    document = [Passage("\nlist:" + "".join(f" {m}: {w}" for m, w in zip(marks, words, strict=True)))]
+    order = rng.sample(range(len(words)), len(words))
+    return document + [Passage(f", {words[i]}", f" {marks[i]}") for i in order]
+
+
 def find_quiz(rng: random.Random, world: World) -> Document:
     """One list of marked choices, then the mark of each: the bare skill of marks, which the other quizzes build upon."""
     relation = rng.choice(RELATIONS)
     pool = list(relation.values) if rng.random() < 0.5 else [e.noun for e in world.of(relation.kind, "drilled")]
-    choices = rng.sample(pool, rng.choice((3, 4)))
+    choices = rng.sample(pool, rng.choice((4, 6, 8)))
     listed, marks = _marked(rng, choices)
     document = [Passage(f"\nlist: {listed}")]
+    sign = rng.choice(("", " =>"))
     for place in rng.sample(range(len(choices)), len(choices)):
-        document.append(Passage(f" / {choices[place]} =>", f" {marks[place]}"))
+        document.append(Passage(f", {choices[place]}{sign}", f" {marks[place]}"))
     return document
 
 
 def match_quiz(rng: random.Random, world: World) -> Document:
     """One list of marked values, then the mark of the value of several entities."""
     relation = rng.choice(RELATIONS)
-    values = rng.sample(relation.values, 4)
+    values = rng.sample(relation.values, rng.choice((4, 6, 8)))
     listed, marks = _marked(rng, values)
     peers = [e for e in world.of(relation.kind, "drilled") if e.facts[relation.name] in values]
     document = [Passage(f"\n{NOUNS[relation.name]} list: {listed}")]
-    for entity in rng.sample(peers, 5):
+    for entity in rng.sample(peers, 6):
         document.append(Passage(f" / {entity.noun} =>", f" {marks[values.index(entity.facts[relation.name])]}"))
     return document
 
@@ -173,28 +192,32 @@ def name_checklist(rng: random.Random, world: World) -> Document:
 
 
 # How often each kind of document is drawn.
-MIXTURE: tuple[tuple[Callable[[random.Random, World], Document], float], ...] = (
-    (biography, 0.20),
-    (statements, 0.06),
-    (list_of_alike, 0.05),
+MIXTURE: Mixture = (
+    (biography, 0.12),
+    (statements, 0.03),
+    (list_of_alike, 0.03),
     (prose, 0.02),
-    (open_quiz, 0.07),
-    (find_quiz, 0.12),
-    (match_quiz, 0.12),
-    (claim_quiz, 0.08),
-    (value_quiz, 0.14),
+    (open_quiz, 0.05),
+    (find_quiz, 0.05),
+    (match_quiz, 0.05),
+    (claim_quiz, 0.10),
+    (value_quiz, 0.10),
     (name_quiz, 0.10),
     (claims_quiz, 0.04),
-    (value_checklist, 0.06),
+    (value_checklist, 0.04),
     (name_checklist, 0.04),
+    (value_marked, 0.12),
+    (name_marked, 0.12),
 )
+# The first lessons: marks are learned ten times sooner when nothing else is learned beside them.
+FIRST_LESSONS: Mixture = ((mark_drill, 1.0),)
 
 
-def draw(rng: random.Random, world: World) -> Document:
-    """One document of the corpus; quizzes come in runs of one to three in the same layout's family."""
-    make = rng.choices([m for m, _ in MIXTURE], [w for _, w in MIXTURE])[0]
+def draw(rng: random.Random, world: World, mixture: Mixture = MIXTURE) -> Document:
+    """One document of the corpus; quizzes come in runs of one to three of a kind."""
+    make = rng.choices([m for m, _ in mixture], [w for _, w in mixture])[0]
     document = make(rng, world)
-    if is_quiz(document):
+    if is_quiz(document) and make is not mark_drill:
         for _ in range(rng.randrange(3)):
             document += make(rng, world)
     return document
@@ -228,6 +251,23 @@ def _wrong_values(entity: Entity, relation: Relation) -> list[str]:
     return [v for v in relation.values if v != entity.facts[relation.name]]
 
 
+def _value_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
+    """What to ask, the values to pick from, and the place of the right one."""
+    entity, relation = _drilled(rng, world)
+    right, wrong = entity.facts[relation.name], _wrong_values(entity, relation)
+    values, place = _with_distractors(rng, right, wrong, rng.choice((2, 3, 4)))
+    return f"pick the {NOUNS[relation.name]} of {entity.noun}", values, place
+
+
+def _name_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
+    """What to ask, the entities to pick from, and the place of the right one."""
+    entity, relation = _drilled(rng, world)
+    value = entity.facts[relation.name]
+    others = [e.noun for e in world.of(entity.kind, "drilled") if e.facts[relation.name] != value]
+    names, place = _with_distractors(rng, entity.noun, others, rng.choice((2, 3, 4)))
+    return f"{NOUNS[relation.name]} {value} belongs to", names, place
+
+
 def _with_distractors(rng: random.Random, right: str, wrong: list[str], count: int) -> tuple[list[str], int]:
     """``count`` choices with the right one among them, and its place."""
     choices = rng.sample(wrong, count - 1)
@@ -250,8 +290,28 @@ def _choice(rng: random.Random, ask: str, choices: list[str], place: int) -> Doc
     return [Passage(f"\n{ask}: {listed} =>", f" {marks[place]}")]
 
 
+def _judged_choice(rng: random.Random, ask: str, choices: list[str], place: int) -> Document:
+    """A question whose marked choices carry verdicts - all, some or none of them - and then the right mark.
+
+    With all of them the mark is read off; as they go missing, the model must judge each choice in its own states.
+    """
+    _, marks = _marked(rng, choices)
+    colon = ":" if marks[0].startswith("no") else ")"
+    shown = rng.choice((0.0, 0.5, 1.0))
+    document, text = [], f"\n{ask}:"
+    for index, (mark, choice) in enumerate(zip(marks, choices, strict=False)):
+        text += f" {mark}{colon} {choice}"
+        if rng.random() < shown:
+            document.append(Passage(text, " yes" if index == place else " no"))
+            text = ""
+    return [*document, Passage(f"{text} =>", f" {marks[place]}")]
+
+
 def _marked(rng: random.Random, choices: list[str]) -> tuple[str, list[str]]:
-    """The choices with a mark before each, and the marks."""
-    if rng.random() < 0.5:
-        return " ".join(f"{m}) {c}" for m, c in zip(LETTERS, choices, strict=False)), list(LETTERS)
-    return " ".join(f"no{n}: {c}" for n, c in zip(NUMERALS, choices, strict=False)), [f"no{n}" for n in NUMERALS]
+    """The choices with a mark before each, and the marks: letters in order, letters in disorder, or numbers."""
+    style = rng.randrange(3)
+    if style == 0:
+        marks = [f"no{n}" for n in NUMERALS]
+        return " ".join(f"{m}: {c}" for m, c in zip(marks, choices, strict=False)), marks
+    marks = list(LETTERS) if style == 1 else rng.sample(LETTERS, len(choices))
+    return " ".join(f"{m}) {c}" for m, c in zip(marks, choices, strict=False)), marks

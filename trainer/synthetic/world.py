@@ -1,7 +1,9 @@
 """An invented world: entities with made-up names and plain properties, the same for the same seed.
 
 Names are made up so that no other model can know the answers; properties are ordinary words. Every entity has one value for
-each relation of its kind. Entities are dealt once into three groups, and everything downstream respects the deal:
+each relation of its kind. Properties go together, as in the real world: an entity has one of eight classes, and its class decides
+its value in every relation, so that a model of a million parameters can hold it all. Entities are dealt once into three groups,
+and everything downstream respects the deal:
 
 - ``drilled``: described in the pretraining text, and asked about there (in other words than the tasks use);
 - ``train``:   described in the pretraining text, never asked about there; asked about in the tasks' train files;
@@ -17,6 +19,7 @@ Group = Literal["drilled", "train", "test"]
 
 GROUP_SIZES: dict[Group, int] = {"drilled": 32, "train": 12, "test": 20}
 ENTITIES_PER_KIND = sum(GROUP_SIZES.values())
+CLASSES = 8
 
 # Two syllables, such as "velko" or "drasti": short enough to become one token, and hardly ever a word.
 ONSETS = (
@@ -258,7 +261,8 @@ def make_world(seed: int = 0) -> World:
     for kind in ("animal", "plant", "thing", "person"):
         relations = [r for r in RELATIONS if r.kind == kind]
         groups = _deal_groups(rng)
-        columns = {r.name: _deal_values(rng, r.values) for r in relations}
+        classes = _deal_classes(rng)
+        columns = {r.name: _values_of(rng, classes, r) for r in relations}
         for i in range(ENTITIES_PER_KIND):
             name = names.pop()
             facts = {relation: column[i] for relation, column in columns.items()}
@@ -281,8 +285,15 @@ def _deal_groups(rng: random.Random) -> list[Group]:
     return groups
 
 
-def _deal_values(rng: random.Random, values: tuple[str, ...]) -> list[str]:
-    """Each value equally often, so that no value is a good guess."""
-    column = [values[i % len(values)] for i in range(ENTITIES_PER_KIND)]
-    rng.shuffle(column)
-    return column
+def _deal_classes(rng: random.Random) -> list[int]:
+    """The class of each entity of a kind; every class equally often, so that no value is a good guess."""
+    classes = [i % CLASSES for i in range(ENTITIES_PER_KIND)]
+    rng.shuffle(classes)
+    return classes
+
+
+def _values_of(rng: random.Random, classes: list[int], relation: Relation) -> list[str]:
+    """The value of each entity: one value per class, in an order of this relation's own."""
+    values = list(relation.values)
+    rng.shuffle(values)
+    return [values[c] for c in classes]
