@@ -78,3 +78,9 @@ class EndpointClient:
                 f"the server answered {response.status_code}: {response.text[:500]}", where=str(response.url)
             )
         return response.json()
+
+
+def local_address(host: str, port: int) -> str:
+    """The address from this machine; a server on all interfaces is asked on loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{host}:{port}"

@@ -19,7 +19,7 @@ from typing import Any
 from schemas.document import Section, Sha256
 from serving.exchange import Exchange
 from serving.readiness import ReadinessFile
-from serving.request_check import unreadable
+from serving.request_check import fault_of
 from serving.state_directory import StateDirectory
 
 Scope = MutableMapping[str, Any]
@@ -119,7 +119,7 @@ class Gatekeeper:
         self.in_flight += 1
         try:
             body = await self._read_body(receive, exchange)
-            if fault := unreadable(scope["path"], body):
+            if fault := fault_of(scope["path"], body):
                 raise Refusal(400, f"the request cannot be read: {fault}", "invalid_request")
             await self.app(scope, replay(body, receive), exchange.send)
         finally:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,21 +16,20 @@ from pathlib import Path
 from schemas.document import write_atomically
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
-from schemas.serving_attestation import Dtype, ServerRecord, ServingAttestation
+from schemas.serving_attestation import ServerRecord, ServingAttestation
 from serving.attestation import ServedAdapter, attest
-from serving.content_store import changed_files, store_adapter
-from serving.endpoint_client import EndpointClient
+from serving.content_store import changed_files
+from serving.endpoint_client import EndpointClient, local_address
 from serving.gatekeeper import GatekeeperSettings
-from serving.lora_rank import max_lora_rank
-from serving.merge import merged_model, vllm_loads_dora
-from serving.options import ServeOptions, cache_directory
+from serving.options import ServeOptions
+from serving.preflight import read_api_key, require_free_port
 from serving.progress import step
 from serving.readiness import ReadinessFile
+from serving.server_record import server_record
 from serving.state_directory import StateDirectory
-from serving.verify import Candidate, verify_runs
-from serving.vllm_process import ServedWeights, log_path, on_cpu, running_vllm, versions, vllm_version
-
-CONTROL_SUFFIX = ".control"
+from serving.verify import verify_runs
+from serving.vllm_process import ServedWeights, log_path, running_vllm, vllm_version
+from serving.weights import CONTROL_SUFFIX, prepare
 
 
 class EngineDied(Exception):
@@ -130,7 +127,7 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
     weights, adapters = prepare(candidates, options)
     secret = secrets.token_urlsafe(32)
     with (
-        EndpointClient(local_address(options), secret) as client,
+        EndpointClient(local_address(options.host, options.port), secret) as client,
         private_state(options, secret, api_key) as state,
         running_vllm(weights, state, options) as child,
     ):
@@ -146,81 +143,6 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
             yield server
         finally:
             readiness.write("draining", "the server is shutting down")
-
-
-def prepare(
-    candidates: tuple[Candidate, ...], options: ServeOptions
-) -> tuple[ServedWeights, tuple[ServedAdapter, ...]]:
-    """What vLLM loads: base and adapters, or, for a DoRA adapter that it cannot load, merged weights.
-
-    Raises:
-        UserError: a DoRA adapter among several.
-    """
-    base_record = candidates[0].adapter.manifest.base
-    dtype = options.dtype or base_record.dtype
-    dora = [candidate for candidate in candidates if candidate.adapter.manifest.adapter.use_dora]
-    if options.merge or (dora and not vllm_loads_dora()):
-        return _prepare_merged((dora or candidates)[0], candidates, dtype)
-    paths = {candidate.name: store_adapter(candidate.adapter, cache_directory()) for candidate in candidates}
-    if options.control:
-        paths[candidates[1].name + CONTROL_SUFFIX] = paths[candidates[1].name]
-    width = max_lora_rank(candidate.adapter.manifest.adapter.rank for candidate in candidates)
-    targets = {name for candidate in candidates for name in candidate.adapter.manifest.adapter.target_modules}
-    weights = ServedWeights(candidates[0].base, base_record.name, dtype, paths, width, tuple(sorted(targets)))
-    return weights, tuple(ServedAdapter(candidate, base_record.name, None) for candidate in candidates)
-
-
-def _prepare_merged(
-    candidate: Candidate, candidates: tuple[Candidate, ...], dtype: Dtype
-) -> tuple[ServedWeights, tuple[ServedAdapter, ...]]:
-    uses_dora = candidate.adapter.manifest.adapter.use_dora
-    if len(candidates) > 1:
-        raise UserError(
-            f"{candidate.name} is a DoRA adapter, which vLLM {vllm_version()} cannot load: it is served merged, alone",
-            where=candidate.run.root,
-            fix="start a server of its own for it, on another --port",
-        )
-    why = f"vLLM {vllm_version()} cannot load DoRA" if uses_dora else "Asked for merged weights"
-    with step(f"{why}: merging {candidate.name} into its base in float32"):
-        directory, parity = merged_model(candidate, dtype, cache_directory())
-    weights = ServedWeights(directory, candidate.name, dtype, {}, 0)
-    return weights, (ServedAdapter(candidate, None, parity),)
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Refuses a port in use before anything is loaded.
-
-    Raises:
-        UserError: the address cannot be bound.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            raise UserError(
-                f"the port cannot be used: {error.strerror}",
-                where=f"{host}:{port}",
-                fix="stop what uses it, or --port N",
-            ) from None
-
-
-def read_api_key(path: Path | None) -> str | None:
-    """The key in the file, without surrounding white space; None without a file.
-
-    Raises:
-        UserError: the file is missing or empty.
-    """
-    if path is None:
-        return None
-    try:
-        key = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the API key file cannot be read: {error}", where=path) from None
-    if not key:
-        raise UserError("the API key file is empty", where=path, fix="put a long random text into it")
-    return key
 
 
 @contextmanager
@@ -241,39 +163,6 @@ def private_state(options: ServeOptions, secret: str, api_key: str | None) -> It
         yield state
     finally:
         shutil.rmtree(state.root, ignore_errors=True)
-
-
-def local_address(options: ServeOptions) -> str:
-    """The address from this machine; a server on all interfaces is asked on loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(options.host, options.host)  # noqa: S104
-    return f"http://{host}:{options.port}"
-
-
-def server_record(weights: ServedWeights) -> ServerRecord:
-    """The server in words."""
-    return ServerRecord(
-        vllm=vllm_version(),
-        dtype=weights.dtype,
-        max_lora_rank=weights.max_lora_rank or None,
-        max_loras=len(weights.adapters) or None,
-        device=device_name(),
-        platform=platform.platform(),
-        versions=versions(),
-    )
-
-
-def device_name() -> str:
-    """Name of the GPU, or of the processor where vLLM is the CPU build."""
-    if not on_cpu():
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        try:
-            return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip().replace("\n", ", ")
-        except (OSError, subprocess.CalledProcessError):
-            return "unknown accelerator"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _write_into_run(run: RunDirectory, attestation: ServingAttestation) -> None:

@@ -126,6 +126,8 @@ def test_an_unknown_model_is_404(client):
         b'{"model": "echo", "prompt": "x", "max_tokens": "many"}',
         b'{"model": "echo", "prompt": [999999999]}',
         b'{"model": "echo", "prompt": "x", "temperature": -1}',
+        b'{"model": "echo", "prompt": "x", "structured_outputs": true}',
+        b'{"model": "echo", "prompt": "x", "top_k": 18446744073709551616}',
         b"\xff\xfe",
     ],
 )

@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from serving.attestation import ServedAdapter, attest
-from serving.endpoint_client import EndpointClient
+from serving.endpoint_client import EndpointClient, local_address
 from serving.options import ServeOptions
-from serving.server import local_address, private_state, server_record
+from serving.server import private_state
+from serving.server_record import server_record
 from serving.verify import verify_runs
 from serving.vllm_process import ServedWeights, running_vllm
 
@@ -93,7 +94,7 @@ def attestations(tmp_path_factory, served_runs, other_base_run, adapter_runs, fr
     with ExitStack() as stack:
         state = stack.enter_context(private_state(options, secret, None))
         child = stack.enter_context(running_vllm(weights, state, options))
-        client = stack.enter_context(EndpointClient(local_address(options), secret))
+        client = stack.enter_context(EndpointClient(local_address(options.host, options.port), secret))
         client.wait_until_listening(seconds=500, still_alive=lambda: _alive(child))
         served = {name: ServedAdapter(candidate, "base", None) for name, candidate in candidates.items()}
         record = server_record(weights)

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
-from serving.server import read_api_key, require_free_port
+from serving.preflight import read_api_key, require_free_port
 from serving.verify import verify_runs
 
 

@@ -9,9 +9,9 @@ from schemas.adapter_reader import read_adapter
 from schemas.overhead_report import OverheadReport, StructuralCheck
 from serving.bench.command_line import bench
 from serving.bench.load import BlockSpeed
-from serving.bench.overhead import compare_arms, decide
 from serving.bench.rounds import METRICS, Measurements, Plan, palindrome
 from serving.bench.structure import compare_structure
+from serving.bench.verdict import compare_arms, decide
 
 SAME = (StructuralCheck(what="rank", same=True, detail="4"),)
 

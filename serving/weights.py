@@ -1,0 +1,55 @@
+"""What vLLM is to load for the runs that were verified: base and adapters, or merged weights."""
+
+from __future__ import annotations
+
+from schemas.errors import UserError
+from schemas.serving_attestation import Dtype
+from serving.attestation import ServedAdapter
+from serving.content_store import store_adapter
+from serving.lora_rank import max_lora_rank
+from serving.merge import merged_model, vllm_loads_dora
+from serving.options import ServeOptions, cache_directory
+from serving.progress import step
+from serving.verify import Candidate
+from serving.vllm_process import ServedWeights, vllm_version
+
+CONTROL_SUFFIX = ".control"
+
+
+def prepare(
+    candidates: tuple[Candidate, ...], options: ServeOptions
+) -> tuple[ServedWeights, tuple[ServedAdapter, ...]]:
+    """What vLLM loads: base and adapters, or, for a DoRA adapter that it cannot load, merged weights.
+
+    Raises:
+        UserError: a DoRA adapter among several.
+    """
+    base_record = candidates[0].adapter.manifest.base
+    dtype = options.dtype or base_record.dtype
+    dora = [candidate for candidate in candidates if candidate.adapter.manifest.adapter.use_dora]
+    if options.merge or (dora and not vllm_loads_dora()):
+        return _prepare_merged((dora or candidates)[0], candidates, dtype)
+    paths = {candidate.name: store_adapter(candidate.adapter, cache_directory()) for candidate in candidates}
+    if options.control:
+        paths[candidates[1].name + CONTROL_SUFFIX] = paths[candidates[1].name]
+    width = max_lora_rank(candidate.adapter.manifest.adapter.rank for candidate in candidates)
+    targets = {name for candidate in candidates for name in candidate.adapter.manifest.adapter.target_modules}
+    weights = ServedWeights(candidates[0].base, base_record.name, dtype, paths, width, tuple(sorted(targets)))
+    return weights, tuple(ServedAdapter(candidate, base_record.name, None) for candidate in candidates)
+
+
+def _prepare_merged(
+    candidate: Candidate, candidates: tuple[Candidate, ...], dtype: Dtype
+) -> tuple[ServedWeights, tuple[ServedAdapter, ...]]:
+    uses_dora = candidate.adapter.manifest.adapter.use_dora
+    if len(candidates) > 1:
+        raise UserError(
+            f"{candidate.name} is a DoRA adapter, which vLLM {vllm_version()} cannot load: it is served merged, alone",
+            where=candidate.run.root,
+            fix="start a server of its own for it, on another --port",
+        )
+    why = f"vLLM {vllm_version()} cannot load DoRA" if uses_dora else "Asked for merged weights"
+    with step(f"{why}: merging {candidate.name} into its base in float32"):
+        directory, parity = merged_model(candidate, dtype, cache_directory())
+    weights = ServedWeights(directory, candidate.name, dtype, {}, 0)
+    return weights, (ServedAdapter(candidate, None, parity),)
