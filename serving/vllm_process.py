@@ -100,6 +100,7 @@ def environment(state: StateDirectory, options: ServeOptions) -> dict[str, str]:
     return {
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_LOGGING_LEVEL": level,
+        "VLLM_MAX_N_SEQUENCES": "128",  # answers to one request; vLLM's own limit of 16384 lets one client fill the queue
         **kept,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0",
         "VLLM_SERVER_DEV_MODE": "0",
