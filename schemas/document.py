@@ -118,8 +118,10 @@ def write_atomically(path: Path, data: bytes) -> Path:
             os.fsync(file.fileno())
         os.chmod(staged, 0o644)
         os.replace(staged, path)
-    except BaseException:
+    except BaseException as error:
         Path(staged).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk: say at which file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     sync_directory(path.parent)
     return path

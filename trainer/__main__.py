@@ -13,6 +13,7 @@ Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<na
 
   python -m trainer configs/quickstart.yaml                   train; run again to resume, or to hear that it is complete
   python -m trainer configs/quickstart.yaml --method lora     the same run with another method
+  torchrun --nproc-per-node 2 -m trainer CONFIG               the same run on two GPUs of one machine
   python -m trainer plan CONFIG                               parameters, steps, tokens, memory and disk, before it costs anything
   python -m trainer bench CONFIG                              step time against PEFT + transformers.Trainer
   python -m trainer make-base DIR; make-tasks DIR             the quickstart's tiny base model and its task set

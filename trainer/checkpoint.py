@@ -110,4 +110,7 @@ def _checkpoints(directory: Path) -> Iterator[Path]:
 def clear_leftovers(directory: Path) -> None:
     """Removes what a killed process left half-written or half-deleted."""
     for path in directory.glob(".*") if directory.is_dir() else ():
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

@@ -51,8 +51,8 @@ def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -
     if overwrite:
         clear_run(run)
         return Start()
-    clear_leftovers(run.checkpoints)
-    clear_leftovers(run.root)
+    for directory in (run.root, run.checkpoints):
+        clear_leftovers(directory)
     notes: list[str] = []
     if run.adapter.exists():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import transformers
@@ -26,6 +27,7 @@ from trainer.parameters import make_optimizer, restore_tensors, trainable_parame
 from trainer.provenance import device_name, identity_of
 from trainer.run_state import refuse_other_inputs, where_to_start
 from trainer.session import Session
+from trainer.sole_session import sole_session
 from trainer.step_batches import StepBatches
 from trainer.training_data import TrainingData, load_training_data
 from trainer.training_state import TrainingState
@@ -47,12 +49,20 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
     accelerator = launch(config, run)
     transformers.utils.logging.disable_progress_bar()
     console.quiet = console.quiet or not accelerator.is_main_process
+    with sole_session(run) if accelerator.is_main_process else nullcontext():
+        _train(config, run, accelerator, console, overwrite=overwrite)
+    return run
+
+
+def _train(
+    config: TrainConfig, run: RunDirectory, accelerator: Accelerator, console: Console, *, overwrite: bool
+) -> None:
     start = decided_by_first(accelerator, lambda: where_to_start(run, config, overwrite=overwrite))
     for note in start.notes:
         console.print(note, highlight=False, soft_wrap=True)
     if start.complete:
         console.print(f"{run.adapter} is complete and of this config; nothing to do (--overwrite trains it anew)")
-        return run
+        return
 
     files = find_base(config.base)
     check_fit(skeleton(files.directory, trust_remote_code=config.base.trust_remote_code), config)
@@ -88,7 +98,6 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
         console.print(f"adapter: {run.adapter}", highlight=False, soft_wrap=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return run
 
 
 def _refuse_shortages(config: TrainConfig, files: BaseModelFiles, data: TrainingData, *, processes: int) -> None:
