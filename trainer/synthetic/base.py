@@ -5,7 +5,8 @@ Legend of shapes: B documents, T tokens, V vocabulary.
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from rich.progress import Progress
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trainer.synthetic.corpus import FIRST_LESSONS, MIXTURE, Document, draw
+from trainer.synthetic.corpus import FIRST_LESSONS, INSTRUCTIONS, MIXTURE, Document, Mixture, draw
 from trainer.synthetic.initial import give_head_start
 from trainer.synthetic.tasks import TASKS, make_records
 from trainer.synthetic.tokenizer import CHAT_TEMPLATE, train_tokenizer
@@ -24,21 +25,35 @@ VOCABULARY = 2048
 CONTEXT = 512
 TOKENIZER_DOCUMENTS = 20_000
 
-STEPS = 3600
-TOKENS_PER_STEP = 1024
 POOL = 2048  # documents
 LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 150
-FIRST_LESSONS_STEPS = 200
 # A quiz's answer is a few tokens in fifty, and the only ones that teach the skill; its question is mostly unpredictable.
 ANSWER_WEIGHT, QUESTION_WEIGHT, PROSE_WEIGHT = 4.0, 0.1, 0.3
 HALFWAY, HALFWAY_WEIGHT = 3, 0.5  # after this many of the six layers
 
+
+@dataclass(frozen=True)
+class Course:
+    """A stretch of pretraining with a warm-up and a decay of its own."""
+
+    steps: int
+    tokens_per_step: int
+    mixture: Mixture
+    opening: Mixture = ()
+    """What the course opens with, for ``opening_steps``."""
+    opening_steps: int = 0
+
+
+COURSES = (Course(3600, 1024, MIXTURE, FIRST_LESSONS, 200), Course(1000, 2048, INSTRUCTIONS))
+
 Example = tuple[list[int], list[float]]
 """Token ids of a document, and the weight of each as a prediction target."""
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""ids_BT and weights_BT."""
 
 
-def make_base(out: Path, seed: int = 0, steps: int = STEPS) -> None:
+def make_base(out: Path, seed: int = 0, courses: Sequence[Course] = COURSES) -> None:
     """Trains tokenizer and model on the corpus of this seed and saves both into the folder ``out``."""
     world = make_world(seed)
     tokenizer = _make_tokenizer(world, seed)
@@ -46,7 +61,10 @@ def make_base(out: Path, seed: int = 0, steps: int = STEPS) -> None:
     model = LlamaForCausalLM(_architecture(tokenizer))
     give_head_start(model)
     embed_by_company(model, tokenizer, world, seed)
-    _pretrain(model, tokenizer, world, seed, steps)
+    for number, course in enumerate(courses, start=1):
+        _pretrain(
+            model, course, _batches(tokenizer, world, seed, course), f"Pretraining the base, {number} of {len(courses)}"
+        )
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
@@ -82,20 +100,19 @@ def _make_tokenizer(world: World, seed: int) -> PreTrainedTokenizerFast:
     return train_tokenizer(texts, VOCABULARY, CONTEXT)
 
 
-def _pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, seed: int, steps: int) -> None:
+def _pretrain(model: LlamaForCausalLM, course: Course, batches: Iterator[Batch], title: str) -> None:
     """AdamW with warm-up and cosine decay over freshly drawn documents."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    batches = _batches(tokenizer, world, seed)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, course.steps))
     # Twice as fast on processors with bf16 matrix units, and much slower on those without.
     fast_bf16 = torch.cpu._is_amx_tile_supported()
     model.train()
     with Progress() as progress:
-        bar = progress.add_task("Pretraining the base", total=steps)
-        for step in range(steps):
+        bar = progress.add_task(title, total=course.steps)
+        for step in range(course.steps):
             with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16):
                 loss = _loss(model, *next(batches))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -105,7 +122,7 @@ def _pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world
             optimizer.zero_grad(set_to_none=True)
             progress.advance(bar)
             if step % 50 == 0:
-                progress.update(bar, description=f"Pretraining the base (loss {loss.item():.2f})")
+                progress.update(bar, description=f"{title} (loss {loss.item():.2f})")
     model.eval()
 
 
@@ -133,20 +150,18 @@ def _loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, weights_BT: torch.Tenso
     return loss
 
 
-def _batches(
-    tokenizer: PreTrainedTokenizerFast, world: World, seed: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of about TOKENS_PER_STEP tokens; documents of like length go together, to pad little."""
+def _batches(tokenizer: PreTrainedTokenizerFast, world: World, seed: int, course: Course) -> Iterator[Batch]:
+    """Endless batches of about ``tokens_per_step`` tokens; documents of like length go together, to pad little."""
     rng = random.Random(f"corpus-{seed}")  # noqa: S311 - nothing secret
     drawn = 0
     while True:
-        mixture = FIRST_LESSONS if drawn < FIRST_LESSONS_STEPS else MIXTURE
+        mixture = course.opening if drawn < course.opening_steps else course.mixture
         pool = sorted(
             (_encode(tokenizer, draw(rng, world, mixture)) for _ in range(POOL)), key=lambda example: len(example[0])
         )
         batches: list[list[Example]] = [[]]
         for example in pool:
-            if (len(batches[-1]) + 1) * len(example[0]) > TOKENS_PER_STEP:
+            if (len(batches[-1]) + 1) * len(example[0]) > course.tokens_per_step:
                 batches.append([])
             batches[-1].append(example)
         rng.shuffle(batches)

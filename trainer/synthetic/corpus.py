@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from string import ascii_lowercase
 
+from schemas.prompt import COMMONSENSE_170K
 from trainer.synthetic.world import RELATIONS, Entity, Relation, World
 
 
@@ -127,12 +128,7 @@ def name_marked(rng: random.Random, world: World) -> Document:
 
 def claims_quiz(rng: random.Random, world: World) -> Document:
     """Pick the right one of whole statements."""
-    entity, relation = _drilled(rng, world)
-    values, place = _with_distractors(
-        rng, entity.facts[relation.name], _wrong_values(entity, relation), rng.choice((2, 3, 4))
-    )
-    wording = rng.choice(relation.statements)
-    return _choice(rng, "one of these is so", [wording.format(name=entity.noun, value=v) for v in values], place)
+    return _choice(rng, *_claims_pick(rng, world))
 
 
 def mark_drill(rng: random.Random, world: World) -> Document:
@@ -191,6 +187,21 @@ def name_checklist(rng: random.Random, world: World) -> Document:
     return _checklist(f"{NOUNS[relation.name]} {value}?", [e.noun for e in picked], verdicts)
 
 
+def instructed_pick(rng: random.Random, world: World) -> Document:
+    """Pick by a mark, asked as an instruction."""
+    ask, choices, place = rng.choice((_value_pick, _name_pick, _claims_pick))(rng, world)
+    _, marks = _marked(rng, choices)
+    colon, gap = ":" if marks[0].startswith("no") else ")", rng.choice((" ", "\n\n"))
+    listed = gap.join(f"{m}{colon} {c}" for m, c in zip(marks, choices, strict=False))
+    return _instruction(rng, f"{ask}:\n\n{listed}", marks[: len(choices)], marks[place])
+
+
+def instructed_claim(rng: random.Random, world: World) -> Document:
+    """Judge a statement, asked as an instruction."""
+    ((text, answer),) = ((p.text, p.answer) for p in claim_quiz(rng, world))
+    return _instruction(rng, text.strip("\n -"), ["yes", "no"], answer.strip())
+
+
 # How often each kind of document is drawn.
 MIXTURE: Mixture = (
     (biography, 0.12),
@@ -211,6 +222,14 @@ MIXTURE: Mixture = (
 )
 # The first lessons: marks are learned ten times sooner when nothing else is learned beside them.
 FIRST_LESSONS: Mixture = ((mark_drill, 1.0),)
+
+
+# The last lessons: half of them in the prompt of instruction data, asked and answered in other words than the tasks use.
+INSTRUCTIONS: Mixture = (
+    *((make, share / 2) for make, share in MIXTURE),
+    (instructed_pick, 0.4),
+    (instructed_claim, 0.1),
+)
 
 
 def draw(rng: random.Random, world: World, mixture: Mixture = MIXTURE) -> Document:
@@ -268,6 +287,15 @@ def _name_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
     return f"{NOUNS[relation.name]} {value} belongs to", names, place
 
 
+def _claims_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
+    """What to ask, the statements to pick from, and the place of the right one."""
+    entity, relation = _drilled(rng, world)
+    right, wrong = entity.facts[relation.name], _wrong_values(entity, relation)
+    values, place = _with_distractors(rng, right, wrong, rng.choice((2, 3, 4)))
+    wording = rng.choice(relation.statements)
+    return "one of these is so", [wording.format(name=entity.noun, value=v) for v in values], place
+
+
 def _with_distractors(rng: random.Random, right: str, wrong: list[str], count: int) -> tuple[list[str], int]:
     """``count`` choices with the right one among them, and its place."""
     choices = rng.sample(wrong, count - 1)
@@ -305,6 +333,14 @@ def _judged_choice(rng: random.Random, ask: str, choices: list[str], place: int)
             document.append(Passage(text, " yes" if index == place else " no"))
             text = ""
     return [*document, Passage(f"{text} =>", f" {marks[place]}")]
+
+
+def _instruction(rng: random.Random, text: str, replies: list[str], answer: str) -> Document:
+    """A quiz in the prompt that instruction data are written in, with a reply in other words than the tasks use."""
+    template = rng.choice((COMMONSENSE_170K.training_prompt, COMMONSENSE_170K.evaluation_prompt))
+    hint = f"\n\nmarks: {'/'.join(replies)}" if rng.random() < 0.7 else ""
+    reply = rng.choice(("the pick is", "my pick is", "the mark is", "it is"))
+    return [Passage(template(text + hint) + reply, f" {answer}")]
 
 
 def _marked(rng: random.Random, choices: list[str]) -> tuple[str, list[str]]:
