@@ -12,6 +12,8 @@ from serving.bench.overhead import MARGIN, BenchOptions, default_output, measure
 from serving.command_line import add_server_arguments, passed_on
 from serving.options import ServeOptions
 from serving.progress import console
+from serving.server import EngineDied
+from serving.supervise import ENGINE_DIED
 
 EXIT_CODES = {"equivalent": OK, "not_equivalent": REJECTED, "inconclusive": INCONCLUSIVE}
 
@@ -19,7 +21,11 @@ EXIT_CODES = {"equivalent": OK, "not_equivalent": REJECTED, "inconclusive": INCO
 def bench(argv: list[str]) -> int:
     """Measures, writes report and plot, prints; the exit code is the verdict."""
     arguments = bench_parser().parse_args(argv)
-    report = measure_overhead(options_of(arguments))
+    try:
+        report = measure_overhead(options_of(arguments))
+    except EngineDied as error:
+        console.print("[red]error:[/red]", str(error))
+        return ENGINE_DIED
     output = arguments.output or default_output(arguments.run)
     report.write(output)
     plot_report(report, output.with_suffix(".png"))
