@@ -49,12 +49,12 @@ import json, sys
 from openai import OpenAI
 from schemas.prompt import COMMONSENSE_170K
 
-item = json.load(open("configs/quickstart/tasks/boolq/test.json"))[0]
+item = json.load(open("configs/quickstart/tasks/ARC-Easy/test.json"))[0]
 client = OpenAI(base_url=f"http://127.0.0.1:{sys.argv[1]}/v1", api_key="none")
 reply = client.completions.create(
     model="quickstart-echo_lora", prompt=COMMONSENSE_170K.evaluation_prompt(item["instruction"]), max_tokens=16, temperature=0
 )
-print(f"asked:    {item['instruction'].splitlines()[0]}\nanswered: {reply.choices[0].text.strip()}\nexpected: {item['output']}")
+print(f"asked:    {item["instruction"]}\nanswered: {reply.choices[0].text.strip()}\nexpected: {item['output']}")
 PY
 )
 stop_server
