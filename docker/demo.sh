@@ -54,7 +54,7 @@ client = OpenAI(base_url=f"http://127.0.0.1:{sys.argv[1]}/v1", api_key="none")
 reply = client.completions.create(
     model="quickstart-echo_lora", prompt=COMMONSENSE_170K.evaluation_prompt(item["instruction"]), max_tokens=16, temperature=0
 )
-print(f"asked:    {item["instruction"]}\nanswered: {reply.choices[0].text.strip()}\nexpected: {item['output']}")
+print(f"asked:    {item['instruction']}\nanswered: {reply.choices[0].text.strip()}\nexpected: {item['output']}")
 PY
 )
 stop_server
