@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 console = Console(stderr=True, highlight=False)
+
+
+def complain(message: str, *, kind: str = "error") -> None:
+    """One red line; brackets in the message are the message's own."""
+    console.print(f"[red]{kind}:[/red] {escape(message)}")
 
 
 @contextmanager

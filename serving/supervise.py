@@ -9,7 +9,7 @@ from rich.table import Table
 
 from schemas.errors import INTERRUPTED, Interrupted, UserError
 from serving.options import ServeOptions
-from serving.progress import console
+from serving.progress import complain, console
 from serving.server import AttestedServer, EngineDied, attested_server
 from serving.vllm_process import log_path
 
@@ -26,7 +26,7 @@ def serve(options: ServeOptions) -> int:
         console.print("stopped; requests in flight were given time to finish")
         return stop.exit_code if isinstance(stop, Interrupted) else INTERRUPTED
     except EngineDied as error:
-        console.print("[red]error:[/red]", str(error), markup=False)
+        complain(str(error))
         return ENGINE_DIED
 
 
@@ -60,7 +60,7 @@ def look(server: AttestedServer, *, attest_again: bool) -> None:
     if fault is None:
         server.open_gate()
     elif server.readiness.read().reason != fault:
-        console.print(f"[red]unhealthy:[/red] {fault}")
+        complain(fault, kind="unhealthy")
         server.readiness.write("unhealthy", fault)
 
 

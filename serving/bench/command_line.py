@@ -11,7 +11,7 @@ from serving.bench.chart import plot_report, print_report
 from serving.bench.overhead import MARGIN, BenchOptions, default_output, measure_overhead
 from serving.command_line import add_server_arguments, passed_on
 from serving.options import ServeOptions
-from serving.progress import console
+from serving.progress import complain, console
 from serving.server import EngineDied
 from serving.supervise import ENGINE_DIED
 
@@ -24,7 +24,7 @@ def bench(argv: list[str]) -> int:
     try:
         report = measure_overhead(options_of(arguments))
     except EngineDied as error:
-        console.print("[red]error:[/red]", str(error))
+        complain(str(error))
         return ENGINE_DIED
     output = arguments.output or default_output(arguments.run)
     report.write(output)
