@@ -98,7 +98,7 @@ def main(argv: list[str]) -> int:
     for subject in subjects:
         loaded = load_tasks(suite, arguments.data, arguments.tasks)
         settings = settings_of(subject, suite, arguments)
-        models = open_backend(subject, settings, arguments)
+        models = open_backend(subject, suite, settings, arguments)
         try:
             evaluation = evaluate(subject, loaded, models, settings)
         finally:
@@ -137,14 +137,14 @@ def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -
     )
 
 
-def open_backend(subject: Subject, settings: Settings, arguments: argparse.Namespace) -> LanguageModels:
+def open_backend(subject: Subject, suite: Suite, settings: Settings, arguments: argparse.Namespace) -> LanguageModels:
     """The backend, with no model loaded yet."""
     if settings.backend == "vllm":
         if find_spec("vllm") is None:
             raise UserError("vLLM is not installed here", fix="make setup installs it; or use --backend hf")
         from evaluator.backends.vllm_engine import VllmBackend
 
-        return VllmBackend(subject, settings.device, settings.batch_size)
+        return VllmBackend(subject, settings.device, settings.batch_size, ranks=not suite.generates)
     if settings.backend == "endpoint":
         from evaluator.backends.endpoint import EndpointBackend
 

@@ -117,7 +117,8 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         return [value for value, _ in self._score(token_ids)]
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], **_: object) -> list[tuple[float, bool]]:
-        return self._side_by_side(self._continuation, requests)
+        # One by one: prompt log-probabilities of two sequences at once end vLLM 0.32's engine where it serves adapters on a CPU.
+        return _guarded(self._client.base_url, lambda: [self._continuation(request) for request in requests])
 
     def _generate(self, arguments: tuple[str, dict[str, Any]]) -> str:
         prompt, settings = arguments

@@ -26,8 +26,8 @@ from vllm.config.lora import MaxLoRARanks
 class VllmBackend:
     """Opens base and adapter in vLLM; the device is the one that vLLM was built for."""
 
-    def __init__(self, subject: Subject, device: str, batch_size: int) -> None:
-        self._subject, self._device, self._batch_size = subject, device, batch_size
+    def __init__(self, subject: Subject, device: str, batch_size: int, *, ranks: bool) -> None:
+        self._subject, self._device, self._batch_size, self._ranks = subject, device, batch_size, ranks
         self._engine: VllmModel | None = None
         self._serves: str | None = None
         self._scratch: Path | None = None
@@ -60,19 +60,25 @@ class VllmBackend:
             return self._engine
         if self._engine is not None:
             self._engine.model.llm_engine.engine_core.shutdown()
-        adapter = None if self._is_dora else self._subject.adapter
-        lora = (
-            {"lora_local_path": str(adapter.directory.resolve()), "max_lora_rank": _slot(adapter.manifest.adapter.rank)}
-            if adapter
-            else {}
-        )
-        on_cpu = {"enforce_eager": True, "gpu_memory_utilization": 0.4} if self._device == "cpu" else {}
         # A number for the batch size keeps vLLM's own progress bar, which fails where bars are switched off, out.
         self._engine = VllmModel(
-            pretrained=str(model), dtype=self._subject.dtype, batch_size=self._batch_size, **lora, **on_cpu
+            pretrained=str(model), dtype=self._subject.dtype, batch_size=self._batch_size, **self._engine_settings()
         )
         self._serves = str(model)
         return self._engine
+
+    def _engine_settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {}
+        adapter = None if self._is_dora else self._subject.adapter
+        if adapter is not None:
+            rank = _slot(adapter.manifest.adapter.rank)
+            settings |= {"lora_local_path": str(adapter.directory.resolve()), "max_lora_rank": rank}
+        if self._device == "cpu":
+            settings |= {"enforce_eager": True, "gpu_memory_utilization": 0.4}
+        if self._device == "cpu" and adapter is not None and self._ranks:
+            # vLLM 0.32's CPU kernels for adapters die of prompt log-probabilities of two sequences at once.
+            settings |= {"max_num_seqs": 1}
+        return settings
 
     def _merged(self) -> Path:
         from evaluator.backends.merging import write_merged

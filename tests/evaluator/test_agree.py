@@ -1,5 +1,8 @@
 """Agreement of backends: item by item, token by token, with intervals."""
 
+import subprocess
+import sys
+
 import pytest
 
 from evaluator.__main__ import main
@@ -7,6 +10,7 @@ from evaluator.agree import compare
 from schemas.agreement_report import AgreementReport
 from schemas.errors import UserError
 from schemas.eval_report import Sample
+from tests.evaluator.conftest import ROOT, make_run
 
 
 class Characters:
@@ -59,14 +63,19 @@ def test_one_backend_agrees_with_nobody(lora_run):
         main(["agree", str(lora_run), "--with", "hf"])
 
 
+def agree(run, *arguments):
+    """In a process of its own: vLLM leaves sockets to its process's end."""
+    command = [sys.executable, "-m", "evaluator", "agree", str(run), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.vllm
 @pytest.mark.parametrize("method", ["lora", "dora"])
 def test_vllm_and_transformers_agree_on_the_tiny_base(tmp_path, tiny_base, small_data, method):
-    from tests.evaluator.conftest import make_run
-
     run = make_run(tmp_path / "runs" / method, tiny_base, method)
     arguments = ["--suite", "commonsense_170k", "--data", str(small_data), "--device", "cpu", "--fresh"]
-    assert main(["agree", str(run), *arguments]) == 0
+    agree(run, *arguments)
     report = AgreementReport.read(run / "evaluation" / "commonsense_170k" / "agreement.json")
     (pair,) = report.pairs
     assert pair.equal_outputs.share >= 0.8
@@ -74,3 +83,11 @@ def test_vllm_and_transformers_agree_on_the_tiny_base(tmp_path, tiny_base, small
     assert {name: pace.asked for name, pace in report.backends.items()} == {"hf": 24, "vllm": 24}
     assert ("merged into the base in float32" in report.backends["vllm"].protocol) == (method == "dora")
     assert not (run.parent / ".answers").exists()
+
+
+@pytest.mark.vllm
+def test_vllm_and_transformers_rank_alike(lora_run, real_data):
+    arguments = ["--suite", "mmlu", "--tasks", "anatomy", "--limit", "12", "--data", str(real_data), "--device", "cpu"]
+    agree(lora_run, *arguments)
+    (pair,) = AgreementReport.read(lora_run / "evaluation" / "mmlu" / "agreement.json").pairs
+    assert pair.equal_answers.count >= 11

@@ -60,7 +60,7 @@ def served(tmp_path_factory, tiny_base):
 
 
 def wait_for(url, server, log):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 500
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()[-2000:]
         try:

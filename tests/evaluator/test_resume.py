@@ -27,7 +27,7 @@ def start(run, data):
 def finish(run, data):
     """Runs the command to its end."""
     with start(run, data) as process:
-        message = process.communicate(timeout=120)[1]
+        message = process.communicate(timeout=400)[1]
     assert process.returncode == 0, message
 
 
@@ -40,7 +40,7 @@ def stop_after_some_answers(process, run, number):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     process.send_signal(number)
-    return process.communicate(timeout=60)[1]
+    return process.communicate(timeout=300)[1]
 
 
 @pytest.fixture
