@@ -22,6 +22,12 @@ def training_runs() -> ModuleType:
     return _module("training_runs")
 
 
+@pytest.fixture(scope="session")
+def kill_fuzz() -> ModuleType:
+    """The module tests/trainer/kill_fuzz.py: kills runs at chosen file operations and resumes them."""
+    return _module("kill_fuzz")
+
+
 def _module(name: str) -> ModuleType:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

@@ -31,6 +31,7 @@ from schemas.train_config import TrainConfig
 from trainer.checkpoint import newest_checkpoint
 from trainer.train import train
 
+SHORT = {"training__max_steps": 3, "training__save_every": 1, "training__log_every": 1}
 EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")
 
 
@@ -145,8 +146,7 @@ def main() -> None:
     records = json.loads(arguments.records.read_text())[:20]
 
     def make_config(directory: Path, method: str) -> TrainConfig:
-        changes = {"training__max_steps": 3, "training__save_every": 1, "training__log_every": 1}
-        config: TrainConfig = training_runs.make_config(directory, arguments.base, records, method=method, **changes)
+        config: TrainConfig = training_runs.make_config(directory, arguments.base, records, method=method, **SHORT)
         return config
 
     print(json.dumps(fuzz(make_config, arguments.points, arguments.seed), indent=2))
