@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("CONTAINER_ROAD"), reason="minutes long; CONTAINER_ROAD=1 runs it"),
 ]
 ROOT = Path(__file__).parent.parent.parent
-PROJECT = "echo-lora-road"
+PROJECT = os.environ.get("ROAD_PROJECT") or f"echo-lora-road-{os.getpid()}"
 
 
 def free_port():
