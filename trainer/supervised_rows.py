@@ -136,7 +136,7 @@ def row_losses(head: nn.Module, rows: Rows, chunk_elements: int = CHUNK_ELEMENTS
 def _weighted_losses(head: nn.Module, rows: Rows, targets: Tensor, hidden: Sequence[Tensor]) -> _FourLosses:
     """The weighted sum, CE_off, CE_on and tau^2 KL of a chunk."""
     weights = rows.weights
-    logits = [head(states).float() for states in hidden]
+    logits = head(torch.cat(list(hidden))).float().chunk(len(hidden))  # one product for both paths
     plain = F.cross_entropy(logits[0], targets, reduction="sum")
     echo = plain if rows.echo_is_plain else plain.new_zeros(())
     distillation = plain.new_zeros(())
@@ -144,7 +144,7 @@ def _weighted_losses(head: nn.Module, rows: Rows, targets: Tensor, hidden: Seque
         if weights.echo:
             echo = F.cross_entropy(logits[1], targets, reduction="sum")
         if weights.distillation:
-            teacher, student = reversed(logits) if weights.teacher == "echo" else logits
+            teacher, student = (logits[1], logits[0]) if weights.teacher == "echo" else logits
             distillation = divergence(teacher.detach(), student, weights.temperature)
     total = weights.plain * plain + weights.echo * echo + weights.distillation * distillation
     return total, plain, echo, distillation
