@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.progress import Progress, TimeElapsedColumn
+
 from schemas.adapter_reader import VerifiedAdapter
 from schemas.errors import UserError
 from schemas.eval_report import AdapterReference
@@ -136,21 +138,24 @@ def make_plan(server: AttestedServer, candidate: VerifiedAdapter, options: Bench
 
 def measure(server: AttestedServer, plan: Plan, options: BenchOptions) -> tuple[Measurements, int]:
     """Warm-up, pilot, then as many rounds as the pilot's control asks for, within the limits."""
-    run = _round_runner(server.client, plan)
-    for number in range(WARM_UP_ROUNDS):
-        run(-1 - number, Measurements())
-    measured, deadline = Measurements(), time.perf_counter() + options.max_seconds
-    for number in range(PILOT_ROUNDS):
-        run(number, measured)
-    planned = max(rounds_needed(noise, options.margin) for noise in control_noise(measured, plan))
-    rounds = max(PILOT_ROUNDS, min(planned, options.max_rounds))
-    console.print(f"the control's noise asks for {planned} rounds; measuring up to {rounds}")
-    for number in range(PILOT_ROUNDS, rounds):
-        if time.perf_counter() > deadline:
-            console.print(f"[yellow]stopped after {number} rounds: the time limit is reached[/yellow]")
-            break
-        server.require_alive()
-        run(number, measured)
+    run, measured = _round_runner(server.client, plan), Measurements()
+    deadline = time.perf_counter() + options.max_seconds
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
+        bar = progress.add_task("warm-up and pilot", total=WARM_UP_ROUNDS + PILOT_ROUNDS)
+        for number in range(-WARM_UP_ROUNDS, PILOT_ROUNDS):
+            run(number, Measurements() if number < 0 else measured)
+            progress.advance(bar)
+        planned = max(rounds_needed(noise, options.margin) for noise in control_noise(measured, plan))
+        rounds = max(PILOT_ROUNDS, min(planned, options.max_rounds))
+        progress.update(bar, description=f"rounds ({planned} asked for by the control's noise)")
+        progress.update(bar, total=WARM_UP_ROUNDS + rounds)
+        for number in range(PILOT_ROUNDS, rounds):
+            if time.perf_counter() > deadline:
+                progress.console.print(f"[yellow]stopped after {number} rounds: the time limit is reached[/yellow]")
+                break
+            server.require_alive()
+            run(number, measured)
+            progress.advance(bar)
     return measured, planned
 
 
