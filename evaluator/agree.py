@@ -121,7 +121,7 @@ def _pace(evaluation: Evaluation) -> BackendPace:
         asked=asked,
         seconds=seconds,
         samples_per_second=asked / seconds if asked else None,
-        protocol=evaluation.report.protocol,
+        protocol="; ".join((evaluation.report.protocol, *evaluation.report.notes)),
     )
 
 
