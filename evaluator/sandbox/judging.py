@@ -15,23 +15,24 @@ from schemas.errors import UserError
 Verdict = Literal["passed", "failed", "timed_out", "broken"]
 
 ANSWER_SECONDS = 5.0  # a cell's supervisor notices the end of a program's time itself; later, the cell is lost
-WALL_FACTOR = 3  # wall time allowed per second of processor time: other programs run beside this one
 
 
-def judge(program: Program, program_cell: Cell, test_cell: Cell, *, timeout: float) -> ProgramResult:
+def judge(
+    program: Program, program_cell: Cell, test_cell: Cell, *, timeout: float, wall_timeout: float = 30.0
+) -> ProgramResult:
     """Runs the task's tests against the program. Raises CellLost; UserError where the tests themselves are broken.
 
     The two containers share nothing. Between them the evaluator carries calls and plain values; it believes a verdict
     only from the tests' container, and only with this program's nonce, which the program's container never sees.
     """
     started = time.monotonic()
-    limits = {"cpu_seconds": max(1, round(timeout)), "seconds": WALL_FACTOR * timeout}
+    limits = {"cpu_seconds": max(1, round(timeout)), "seconds": wall_timeout}
     nonce = secrets.token_hex(16)
     about = {"prompt": program.prompt, "test": program.test, "entry_point": program.entry_point}
     program_cell.start({"role": "program", "source": program.source, "entry_point": program.entry_point, **limits})
     test_cell.start({"role": "tests", "nonce": nonce, **about, **limits})
     try:
-        verdict, detail = _verdict(program_cell, test_cell, nonce, started + WALL_FACTOR * timeout + ANSWER_SECONDS)
+        verdict, detail = _verdict(program_cell, test_cell, nonce, started + wall_timeout + ANSWER_SECONDS)
     except BadValue as error:
         verdict, detail = "failed", str(error)
     program_cell.finish()

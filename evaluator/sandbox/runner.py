@@ -17,6 +17,8 @@ from schemas.errors import UserError
 
 TIMEOUT = 3.0
 """Processor seconds of one program; the original HumanEval checker allows 3 seconds of wall time."""
+WALL_TIMEOUT = 30.0
+"""Seconds until a program that waits or sleeps is given up: long, since a busy machine must not fail an honest one."""
 SANDBOX_DIRECTORY = "SANDBOX_DIRECTORY"
 """Environment variable that names the volume shared with the cells of compose's `sandbox` service."""
 
@@ -26,6 +28,7 @@ def run_programs(
     *,
     parallel: int = 4,
     timeout: float = TIMEOUT,
+    wall_timeout: float = WALL_TIMEOUT,
     pool: CellPool | None = None,
     on_result: Callable[[ProgramResult], None] | None = None,
 ) -> list[ProgramResult]:
@@ -34,7 +37,8 @@ def run_programs(
     Args:
         programs: what to judge; names need not be unique (several samples of one task).
         parallel: programs at a time; each takes two containers, one for itself and one for its tests.
-        timeout: processor seconds for one program. Its wall time is limited to three times that.
+        timeout: processor seconds for one program.
+        wall_timeout: seconds for one program by the clock.
         pool: an open pool of containers, which stays open; by default one is opened: compose's sandbox where
             $SANDBOX_DIRECTORY names it, else this host's container engine.
         on_result: called after each verdict, in the order of completion, from one thread at a time.
@@ -45,12 +49,12 @@ def run_programs(
     Raises:
         UserError: no isolating runtime, a program beyond all size, or a task whose own tests do not run.
     """
-    if parallel < 1 or timeout <= 0:
+    if parallel < 1 or timeout <= 0 or wall_timeout <= 0:
         raise UserError(f"the sandbox needs parallel >= 1 and timeout > 0, not {parallel} and {timeout}")
     refuse_oversized(programs)
     if not programs:
         return []
-    batch = _Batch(programs, timeout, on_result)
+    batch = _Batch(programs, on_result, timeout=timeout, wall_timeout=wall_timeout)
     with nullcontext(pool) if pool else default_pool() as cells:
         while batch.waiting:
             batch.run_round(cells.cells(2 * min(parallel, len(batch.waiting))))
@@ -76,9 +80,9 @@ class _Batch:
     """
 
     def __init__(
-        self, programs: Sequence[Program], timeout: float, on_result: Callable[[ProgramResult], None] | None
+        self, programs: Sequence[Program], on_result: Callable[[ProgramResult], None] | None, **limits: float
     ) -> None:
-        self.programs, self._timeout, self._on_result = programs, timeout, on_result
+        self.programs, self._on_result, self._limits = programs, on_result, limits
         self.waiting = deque(range(len(programs)))
         self.results: dict[int, ProgramResult] = {}
         self._losses: Counter[int] = Counter()
@@ -105,7 +109,7 @@ class _Batch:
                         return
                     index = self.waiting.popleft()
                 try:
-                    self._record(index, judge(self.programs[index], program_cell, test_cell, timeout=self._timeout))
+                    self._record(index, judge(self.programs[index], program_cell, test_cell, **self._limits))
                 except CellLost as loss:
                     program_cell.discard()
                     test_cell.discard()

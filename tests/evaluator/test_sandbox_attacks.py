@@ -45,7 +45,9 @@ def cells(engine):
 
 
 def attack_with(source, test, cells):
-    return run_programs([Program("attack", PROMPT, source, test, "solve")], timeout=1, parallel=1, pool=cells)[0]
+    return run_programs(
+        [Program("attack", PROMPT, source, test, "solve")], timeout=1, wall_timeout=3, parallel=1, pool=cells
+    )[0]
 
 
 def assert_nothing_is_left(cells):
@@ -101,7 +103,9 @@ def test_honest_programs_beside_attackers_are_judged_as_alone(engine):
             "supervisor_slowed_down",
         )
     ]
-    results = run_programs([program for attack in hostile for program in (attack, honest, honest)], timeout=1)
+    results = run_programs(
+        [program for attack in hostile for program in (attack, honest, honest)], timeout=1, wall_timeout=9
+    )
     assert [result.name for result in results if result.passed] == ["honest"] * 10
 
 
