@@ -8,7 +8,7 @@ Legend: B samples, T columns of the batch, S of a pass, d hidden size, V vocabul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from trainer.batch import Batch
 
-_FourLosses = tuple[Tensor, Tensor, Tensor, Tensor]
-
 CHUNK_ELEMENTS = 2**25
 """Most logits of one path held at a time: 128 MiB of float32."""
+
+_CACHED_ELEMENTS = 2**19  # logits of one path that a CPU's cache holds with what a loss makes of them: 2 MiB
 
 
 @dataclass(frozen=True)
@@ -123,20 +123,77 @@ def row_losses(head: nn.Module, rows: Rows, chunk_elements: int = CHUNK_ELEMENTS
     inputs = [rows.plain] if rows.echo is None else [rows.plain, rows.echo]
     needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *trainable))
     chunk = max(1, chunk_elements // cast(Tensor, head.weight).shape[0])
-
-    def loss_of(part: slice, hidden: Sequence[Tensor]) -> _FourLosses:
-        return _weighted_losses(head, rows, rows.targets[part], hidden)
-
     total, sums = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-        loss_of, chunk, needs_gradient, len(inputs), *inputs, *trainable
+        head, rows, chunk, needs_gradient, len(inputs), *inputs, *trainable
     )
     return RowLosses(total, *sums.unbind())
 
 
-def _weighted_losses(head: nn.Module, rows: Rows, targets: Tensor, hidden: Sequence[Tensor]) -> _FourLosses:
-    """The weighted sum, CE_off, CE_on and tau^2 KL of a chunk."""
+class _ChunkedLoss(torch.autograd.Function):
+    """Sums the losses over chunks of rows, taking each chunk's gradient at once.
+
+    The hidden states come first among `tensors`; the head's trainable parameters, where it has any, follow.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, head: nn.Module, rows: Rows, chunk: int, needs_gradient: bool, hidden_count: int, *tensors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        hidden, trainable = tensors[:hidden_count], tensors[hidden_count:]
+        sums = torch.zeros(4, dtype=torch.float32, device=hidden[0].device)
+        gradients = [torch.zeros_like(tensor) for tensor in tensors] if needs_gradient else []
+        for start in range(0, len(hidden[0]), chunk):
+            part = slice(start, start + chunk)
+            with torch.set_grad_enabled(needs_gradient):
+                leaves = [states[part].detach().requires_grad_(needs_gradient) for states in hidden]
+                logits = head(torch.cat(leaves)).float()  # one product for both paths
+            paths = logits.detach().chunk(hidden_count)
+            sums += _differentiate(paths, rows, rows.targets[part], needs_gradient)
+            if needs_gradient:
+                found = torch.autograd.grad(logits, [*leaves, *trainable], grad_outputs=logits.detach())
+                _add(gradients, found, part, hidden_count)
+        ctx.save_for_backward(*gradients)
+        total, parts = sums[0].clone(), sums[1:].clone()
+        ctx.mark_non_differentiable(parts)
+        return total, parts
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, None, None, None, *(gradient.to(saved.dtype) * saved for saved in ctx.saved_tensors))
+
+
+def _add(gradients: list[Tensor], found: Sequence[Tensor], part: slice, hidden_count: int) -> None:
+    for index, gradient in enumerate(found):
+        if index < hidden_count:
+            gradients[index][part] = gradient
+        else:
+            gradients[index] += gradient
+
+
+def _differentiate(logits: Sequence[Tensor], rows: Rows, targets: Tensor, needs_gradient: bool) -> Tensor:
+    """[4]: a chunk's losses. Writes the gradient of the weighted sum over the logits, which nobody needs afterwards.
+
+    On a CPU it goes block by block, so that the dozen temporaries of a loss stay in the cache.
+    """
+    sums = torch.zeros(4, dtype=torch.float32, device=targets.device)
+    block = max(1, _CACHED_ELEMENTS // logits[0].shape[1]) if targets.device.type == "cpu" else len(targets)
+    for start in range(0, len(targets), block):
+        part = slice(start, start + block)
+        with torch.set_grad_enabled(needs_gradient):
+            leaves = [path[part].detach().requires_grad_(needs_gradient) for path in logits]
+            total, *terms = _weighted_losses(leaves, rows, targets[part])
+        if needs_gradient:
+            slopes = torch.autograd.grad(total, leaves, materialize_grads=True)
+            for path, slope in zip(logits, slopes, strict=True):
+                path[part] = slope
+        sums += torch.stack([total.detach(), *(term.detach() for term in terms)])
+    return sums
+
+
+def _weighted_losses(logits: Sequence[Tensor], rows: Rows, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The weighted sum, CE_off, CE_on and tau^2 KL of logits [C, V], the plain path's and the echo path's if it ran."""
     weights = rows.weights
-    logits = head(torch.cat(list(hidden))).float().chunk(len(hidden))  # one product for both paths
     plain = F.cross_entropy(logits[0], targets, reduction="sum")
     echo = plain if rows.echo_is_plain else plain.new_zeros(())
     distillation = plain.new_zeros(())
@@ -155,51 +212,3 @@ def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     expected = F.log_softmax(teacher / temperature, dim=-1)
     predicted = F.log_softmax(student / temperature, dim=-1)
     return F.kl_div(predicted, expected, reduction="sum", log_target=True) * temperature**2
-
-
-class _ChunkedLoss(torch.autograd.Function):
-    """Sums a loss over chunks of rows, taking each chunk's gradient at once.
-
-    The hidden states come first among `tensors`; the head's trainable parameters, where it has any, follow.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        loss_of: Callable[[slice, Sequence[Tensor]], _FourLosses],
-        chunk: int,
-        needs_gradient: bool,
-        hidden_count: int,
-        *tensors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        hidden, trainable = tensors[:hidden_count], tensors[hidden_count:]
-        sums = torch.zeros(4, dtype=torch.float32, device=hidden[0].device)
-        gradients = [torch.zeros_like(tensor) for tensor in tensors] if needs_gradient else []
-        for start in range(0, len(hidden[0]), chunk):
-            part = slice(start, start + chunk)
-            with torch.set_grad_enabled(needs_gradient):
-                leaves = [states[part].detach().requires_grad_(needs_gradient) for states in hidden]
-                total, *terms = loss_of(part, leaves)
-            if needs_gradient:
-                found = torch.autograd.grad(total, [*leaves, *trainable], allow_unused=True)
-                _add(gradients, found, part, hidden_count)
-            sums += torch.stack([total.detach(), *(term.detach() for term in terms)])
-        ctx.save_for_backward(*gradients)
-        total, parts = sums[0].clone(), sums[1:].clone()
-        ctx.mark_non_differentiable(parts)
-        return total, parts
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, None, None, None, *(gradient.to(saved.dtype) * saved for saved in ctx.saved_tensors))
-
-
-def _add(gradients: list[Tensor], found: Sequence[Tensor | None], part: slice, hidden_count: int) -> None:
-    for index, gradient in enumerate(found):
-        if gradient is None:
-            continue
-        if index < hidden_count:
-            gradients[index][part] = gradient
-        else:
-            gradients[index] += gradient

@@ -154,3 +154,11 @@ def test_a_bench_config_with_a_mistyped_key_is_refused(tmp_path: Path) -> None:
         read_config(path)
     with pytest.raises(UserError, match="does not exist"):
         read_config(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("config", sorted(Path("configs/bench").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_bench_configs_are_llama_3_8b(config: Path) -> None:
+    bench = read_config(config)
+    shape = bench_base(bench.model, bench.dtype, torch.device("meta"))
+    assert sum(parameter.numel() for parameter in shape.parameters()) == 8_030_261_248
+    assert bench.device == "cuda"

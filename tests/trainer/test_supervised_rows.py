@@ -32,8 +32,12 @@ def full_loss(rows: Rows, head: nn.Linear) -> Tensor:
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 3, 100])
+@pytest.mark.parametrize("block_rows", [2, 100])
 @pytest.mark.parametrize("trainable_head", [False, True])
-def test_chunks_have_the_loss_and_gradients_of_full_logits(chunk_rows: int, trainable_head: bool) -> None:
+def test_chunks_have_the_loss_and_gradients_of_full_logits(
+    chunk_rows: int, block_rows: int, trainable_head: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.supervised_rows._CACHED_ELEMENTS", block_rows * 50)
     rows, head = rows_and_head(trainable_head=trainable_head)
     inputs: list[Any] = [rows.plain, rows.echo, *(p for p in head.parameters() if p.requires_grad)]
     losses = row_losses(head, rows, chunk_elements=chunk_rows * 50)
