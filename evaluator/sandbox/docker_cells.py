@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
-import docker
 from evaluator.sandbox.cells import Cell
 from schemas.errors import UserError
 

@@ -1,7 +1,6 @@
 """HumanEval: pass@k, judging only where generated programs are isolated, and the real tasks."""
 
 import math
-import subprocess
 
 import pytest
 from rich.progress import Progress
@@ -48,12 +47,6 @@ def test_lm_evals_code_eval_is_never_imported(lora_run, real_data):
 
     load_tasks(SUITES["humaneval"], real_data, None)
     assert not [name for name in sys.modules if "code_eval" in name or name.startswith("lm_eval.tasks.humaneval")]
-
-
-@pytest.fixture
-def engine():
-    if subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("no container engine answers here")
 
 
 @pytest.mark.containers
