@@ -28,6 +28,9 @@ class ProbeCheck(Section):
     """Largest |served - recorded| of the adapter."""
     base_difference: float | None
     """Largest |served - recorded| of the base; None where it is not served."""
+    company_difference: float | None
+    """Largest change of the served log-probabilities, of adapter and base, while the models in `company` generate; None
+    without company."""
 
 
 class GreedyCheck(Section):
@@ -71,6 +74,9 @@ class AppliedTensors(Section):
     """Names of the applied tensors."""
     missing: tuple[str, ...]
     """Names of the tensors that no worker applied."""
+    in_free_slots: tuple[str, ...]
+    """Names of tensors that are not zero in a slot without an adapter: on vLLM's CPU build, requests without an adapter
+    compute with the last slot."""
 
 
 class ServerRecord(Section):
@@ -83,7 +89,7 @@ class ServerRecord(Section):
     max_lora_rank: Positive | None
     """Width of the server's adapter buffers; None where the adapter is merged."""
     max_loras: Positive | None
-    """Adapters that fit into one batch; None where the adapter is merged."""
+    """Adapter slots of the server, on vLLM's CPU build one more than adapters; None where the adapter is merged."""
     device: str
     """Processor or GPU."""
     platform: str
@@ -126,6 +132,9 @@ class ServingAttestation(Document):
     and the probes' types, in nats."""
     probes: Annotated[tuple[ProbeCheck, ...], Field(min_length=1)]
     """Every probe of the manifest."""
+    company: tuple[str, ...]
+    """Models that were generating in the same batches when each probe was read a second time, from before until after
+    the reading; empty where the server holds one model, or computes one request at a time."""
     applied: AppliedTensors | None
     """Read back from the workers; None where the adapter is merged."""
     greedy: GreedyCheck | None

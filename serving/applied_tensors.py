@@ -6,35 +6,48 @@ so they are what is asked.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypedDict
 
 _SIDES = (("lora_A", "lora_a_stacked"), ("lora_B", "lora_b_stacked"))
+
+
+class WorkerTensors(TypedDict):
+    """What one worker holds.
+
+    `norms`: Frobenius norm of each non-zero tensor of the adapter, by its name in the adapter file; that of a lora_B
+    includes vLLM's scaling by alpha / r, and a sharded tensor counts with this worker's shard.
+    `in_free_slots`: names of the tensors that are not zero in a slot that no adapter holds.
+    """
+
+    norms: dict[str, float]
+    in_free_slots: list[str]
 
 
 class AppliedTensors:
     """A mixin of vLLM's worker; `collective_rpc` calls its method by name."""
 
-    def applied_lora_tensors(self, lora_id: int) -> dict[str, float]:
-        """Frobenius norm of each non-zero adapter tensor in this worker's buffers, by its name in the adapter file.
-
-        The norm of a lora_B includes vLLM's scaling by alpha / r; a sharded tensor counts with this worker's shard.
-        """
+    def applied_lora_tensors(self, lora_id: int) -> WorkerTensors:
+        """Reads the buffers of one adapter's slot, and of the slots that are free."""
         manager = self.model_runner.lora_manager._adapter_manager  # type: ignore[attr-defined]
-        if lora_id not in manager.lora_index_to_id:
-            return {}
-        slot = manager.lora_index_to_id.index(lora_id)
-        found: dict[str, float] = {}
-        for name, module in manager.modules.items():
-            parts = manager.packed_modules.get(name, [name])
-            for side, attribute in _SIDES:
-                for part, buffer in zip(parts, _slices(module, attribute), strict=False):
-                    norm = float(buffer[slot].float().norm())
-                    if norm > 0:
-                        found[f"base_model.model.{part}.{side}.weight"] = norm
+        slots: list[int | None] = manager.lora_index_to_id
+        free = [slot for slot, holder in enumerate(slots) if holder is None]
+        found = WorkerTensors(norms={}, in_free_slots=[])
+        for name, buffer in _buffers(manager):
+            norm = float(buffer[slots.index(lora_id)].float().norm()) if lora_id in slots else 0.0
+            if norm > 0:
+                found["norms"][name] = norm
+            if any(bool(buffer[slot].any()) for slot in free):
+                found["in_free_slots"].append(name)
         return found
 
 
-def _slices(module: Any, attribute: str) -> tuple[Any, ...]:
-    """The module's buffers, one per packed projection, each [slots, 1, rows, columns]."""
-    buffers = getattr(module, attribute, ())
-    return tuple(buffers) if isinstance(buffers, tuple | list) else (buffers,)
+def _buffers(manager: Any) -> Iterator[tuple[str, Any]]:
+    """Name in an adapter file, and buffer [slots, 1, rows, columns], of every tensor that an adapter may have here."""
+    for name, module in manager.modules.items():
+        parts = manager.packed_modules.get(name, [name])
+        for side, attribute in _SIDES:
+            stacked = getattr(module, attribute, ())
+            buffers = tuple(stacked) if isinstance(stacked, tuple | list) else (stacked,)
+            for part, buffer in zip(parts, buffers, strict=False):
+                yield f"base_model.model.{part}.{side}.weight", buffer

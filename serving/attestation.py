@@ -20,6 +20,7 @@ from schemas.serving_attestation import (
     ServerRecord,
     ServingAttestation,
 )
+from serving.company import read_in_company
 from serving.endpoint_client import EndpointClient
 from serving.greedy import TOKENS, greedy_prompts, read_greedily
 from serving.verify import Candidate
@@ -49,12 +50,18 @@ class ServedAdapter:
         return self.candidate.name
 
 
-def attest(client: EndpointClient, served: ServedAdapter, server: ServerRecord, *, greedy: bool) -> ServingAttestation:
-    """Compares the server with the manifest. The outcome is in the document; nothing is raised for a failed one."""
+def attest(
+    client: EndpointClient, served: ServedAdapter, server: ServerRecord, *, company: Sequence[str], greedy: bool
+) -> ServingAttestation:
+    """Compares the server with the manifest. The outcome is in the document; nothing is raised for a failed one.
+
+    Args:
+        company: models that are to generate while each probe is read a second time.
+    """
     started = time.perf_counter()
     manifest = served.candidate.adapter.manifest
     tolerance = tolerance_of(server.dtype, manifest.probe_dtype)
-    probes = tuple(check_probe(client, served, probe) for probe in manifest.probes)
+    probes = tuple(check_probe(client, served, probe, company) for probe in manifest.probes)
     applied = None if served.parity else check_applied(client, served)
     generated = check_greedy(client, served, tolerance) if greedy else None
     reasons = faults(probes, tolerance, applied, generated)
@@ -79,6 +86,7 @@ def attest(client: EndpointClient, served: ServedAdapter, server: ServerRecord, 
         server=server,
         tolerance=tolerance,
         probes=probes,
+        company=tuple(company),
         applied=applied,
         greedy=generated,
         seconds=round(time.perf_counter() - started, 3),
@@ -90,33 +98,38 @@ def tolerance_of(served: Dtype, recorded: Dtype) -> float:
     return TOLERANCE[max(served, recorded, key=_COARSER.index)]
 
 
-def check_probe(client: EndpointClient, served: ServedAdapter, probe: Probe) -> ProbeCheck:
-    """The server's log-probabilities of one probe, against the recorded ones and against the base's."""
-    adapter = np.array(client.log_probabilities(served.name, probe.token_ids))
-    recorded_adapter, recorded_base = np.array(probe.adapter), np.array(probe.base)
-    served_effect = base_difference = None
-    if served.base_name is not None:
-        base = np.array(client.log_probabilities(served.base_name, probe.token_ids))
-        served_effect, base_difference = largest(adapter - base), largest(base - recorded_base)
+def check_probe(client: EndpointClient, served: ServedAdapter, probe: Probe, company: Sequence[str] = ()) -> ProbeCheck:
+    """The server's log-probabilities of one probe, against the recorded ones, the base's, and its own in company."""
+    names = [served.name] if served.base_name is None else [served.name, served.base_name]
+
+    def read() -> np.ndarray:
+        return np.array([client.log_probabilities(name, probe.token_ids) for name in names])
+
+    alone, recorded = read(), np.array([probe.adapter, probe.base])
+    difference = [largest(row) for row in alone - recorded[: len(names)]]
+    together = read_in_company(client, company, probe.token_ids[:1], read) if company else None
     return ProbeCheck(
         prompt=probe.prompt,
-        tokens=len(adapter),
-        recorded_effect=largest(recorded_adapter - recorded_base),
-        served_effect=served_effect,
-        adapter_difference=largest(adapter - recorded_adapter),
-        base_difference=base_difference,
+        tokens=alone.shape[1],
+        recorded_effect=largest(recorded[0] - recorded[1]),
+        served_effect=largest(alone[0] - alone[1]) if len(names) == 2 else None,
+        adapter_difference=difference[0],
+        base_difference=difference[1] if len(names) == 2 else None,
+        company_difference=None if together is None else largest(together - alone),
     )
 
 
 def check_applied(client: EndpointClient, served: ServedAdapter) -> AppliedTensors:
     """The adapter file's tensors against what the workers hold; with several workers, any of them counts."""
-    found = {name for worker in client.applied_tensors(served.name) for name in worker}
+    workers = client.applied_tensors(served.name)
+    found = {name for worker in workers for name in worker["norms"]}
     expected = {name for name, header in served.candidate.adapter.tensors.items() if not header.all_zero}
     return AppliedTensors(
         expected=len(expected),
         applied=len(found & expected),
         names=tuple(sorted(found)),
         missing=tuple(sorted(expected - found)),
+        in_free_slots=tuple(sorted({name for worker in workers for name in worker["in_free_slots"]})),
     )
 
 
@@ -136,6 +149,7 @@ def faults(
     base_off = max(probe.base_difference or 0.0 for probe in probes)
     recorded = max(probe.recorded_effect for probe in probes)
     served = max(recorded if probe.served_effect is None else probe.served_effect for probe in probes)
+    mixed = max(probe.company_difference or 0.0 for probe in probes)
     conditions = {
         f"the adapter's log-probabilities are {off:.3g} nats off the recorded ones, {tolerance:g} is allowed": off
         <= tolerance,
@@ -146,10 +160,15 @@ def faults(
         f"the recorded effect of the adapter, {recorded:.3g} nats, is not more than twice the tolerance {tolerance:g}: "
         "no server can be told from one without it; serve in float32, or train the adapter longer": recorded
         > 2 * tolerance,
+        f"log-probabilities change by {mixed:.3g} nats while other models generate, {tolerance:g} is allowed: the server "
+        "mixes up the requests of one batch": mixed <= tolerance,
     }
     if applied is not None:
         missing = f"{len(applied.missing)} of {applied.expected} tensors are not applied: {', '.join(applied.missing[:3])} ..."
         conditions[missing] = not applied.missing
+        conditions[
+            f"slots without an adapter are not zero: {', '.join(applied.in_free_slots[:3])} ..."
+        ] = not applied.in_free_slots
     if greedy is not None:
         odd = greedy.tokens - greedy.agreeing - greedy.ties
         gap = f"{odd} of {greedy.tokens} greedy tokens are not transformers' choice (largest gap {greedy.worst_gap:.3g} nats)"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import httpx
 
 from schemas.errors import UserError
+from serving.applied_tensors import WorkerTensors
 from serving.gatekeeper import APPLIED_PATH, ATTESTOR_HEADER
 
 
@@ -18,7 +19,13 @@ class EndpointClient:
     def __init__(self, address: str, secret: str, *, timeout: float = 300.0) -> None:
         self.address, self.secret = address, secret
         # The address is this machine's own: a proxy from the environment must not see it.
-        self._http = httpx.Client(base_url=address, headers={ATTESTOR_HEADER: secret}, timeout=timeout, trust_env=False)
+        self._http = httpx.Client(
+            base_url=address,
+            headers={ATTESTOR_HEADER: secret},
+            timeout=timeout,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -45,9 +52,9 @@ class EndpointClient:
             f"vLLM did not answer within {seconds:.0f} seconds", where=self.address, fix="give it --start-timeout more"
         )
 
-    def models(self) -> list[str]:
-        """Names the server lists."""
-        return [entry["id"] for entry in self._get("/v1/models")["data"]]
+    def context_length(self) -> int:
+        """Longest prompt and answer, in tokens; the base's entry tells it."""
+        return int(max(entry.get("max_model_len") or 0 for entry in self._get("/v1/models")["data"]))
 
     def log_probabilities(self, model: str, token_ids: Sequence[int]) -> list[float]:
         """Log-probability of each token after the first, given those before it."""
@@ -61,8 +68,17 @@ class EndpointClient:
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
         return [list(choice["token_ids"]) for choice in choices]
 
-    def applied_tensors(self, model: str) -> list[dict[str, float]]:
-        """Per worker: norm by tensor name (`serving.applied_tensors`)."""
+    def stream_greedily(self, model: str, prompt: Sequence[int], tokens: int) -> Iterator[str]:
+        """A greedy continuation piece by piece, end-of-sequence ignored; closing the iterator cancels it on the server."""
+        body = {"model": model, "prompt": prompt, "temperature": 0, "max_tokens": tokens}
+        with self._http.stream("POST", "/v1/completions", json={**body, "ignore_eos": True, "stream": True}) as answer:
+            if answer.status_code != 200:
+                answer.read()
+                self._read(answer)
+            yield from answer.iter_lines()
+
+    def applied_tensors(self, model: str) -> list[WorkerTensors]:
+        """What each worker holds (`serving.applied_tensors`)."""
         return list(self._get(APPLIED_PATH + model)["workers"])
 
     def _complete(self, model: str, prompt: Sequence[Any], **parameters: Any) -> Any:

@@ -57,6 +57,11 @@ class ServeOptions:
     control: bool = False
     vllm_arguments: tuple[str, ...] = ()
 
+    def passed_on(self, option: str) -> str | None:
+        """The value that vLLM is given for an option such as `--max-num-seqs`; None leaves it to vLLM."""
+        given = (argument.partition("=") for argument in self.vllm_arguments)
+        return next((value for name, _, value in given if name == option), None)
+
 
 def cache_directory() -> Path:
     """Where content-addressed copies of adapters and merged models live."""

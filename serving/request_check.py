@@ -1,8 +1,8 @@
 """Answers 400 where vLLM 0.32 would answer 500 to a request that is merely wrong. Found by fuzzing; each has a test.
 
-What its request models refuse properly is left to vLLM's own 400. Three kinds are not: values on which a validator that
-runs before the types are checked breaks, integers beyond 64 bits, on which its messages to the engine break, and
-content parts other than text, which a text model has no use for.
+What its request models refuse properly is left to vLLM's own 400. Four kinds are not: values on which a validator that
+runs before the types are checked breaks, integers beyond 64 bits, on which its messages to the engine break, content
+parts other than text, which a text model has no use for, and beam searches that write no token.
 """
 
 from __future__ import annotations
@@ -56,9 +56,19 @@ def _model_fault(path: str, request: dict[str, Any]) -> str | None:
     if module not in sys.modules:
         return None
     try:
-        getattr(sys.modules[module], name).model_validate(request)
+        return _beam_fault(getattr(sys.modules[module], name).model_validate(request))
     except ValidationError:
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:200]
-    return None
+
+
+def _beam_fault(request: Any) -> str | None:
+    """vLLM looks at the last token of each beam; with an empty prompt and nothing written there is none.
+
+    A prompt may come out empty in many ways (`[[]]`, no special tokens, cut to 0 tokens), but then a search that writes
+    at least one token is refused by vLLM itself. To write none is no search.
+    """
+    limits = (getattr(request, "max_completion_tokens", None), request.max_tokens)
+    limit = next((given for given in limits if given is not None), 1)
+    return f"a beam search writes at least one token, not {limit}" if request.use_beam_search and limit < 1 else None

@@ -18,6 +18,7 @@ from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.serving_attestation import ServerRecord, ServingAttestation
 from serving.attestation import ServedAdapter, attest
+from serving.company import company_of
 from serving.content_store import changed_files
 from serving.endpoint_client import EndpointClient, local_address
 from serving.gatekeeper import GatekeeperSettings
@@ -73,8 +74,9 @@ class AttestedServer:
         Raises:
             UserError: an adapter is not live.
         """
+        company, greedy = company_of(self.weights, self.options), self.options.attest == "full"
         for served in self.adapters:
-            attestation = attest(self.client, served, self.record, greedy=self.options.attest == "full")
+            attestation = attest(self.client, served, self.record, company=company, greedy=greedy)
             self.attestations[served.name] = attestation
             write_atomically(self.state.attestations / f"{served.name}.json", attestation.to_json().encode())
             _write_into_run(served.candidate.run, attestation)

@@ -16,7 +16,7 @@ def server_record(weights: ServedWeights) -> ServerRecord:
         vllm=vllm_version(),
         dtype=weights.dtype,
         max_lora_rank=weights.max_lora_rank or None,
-        max_loras=len(weights.adapters) or None,
+        max_loras=weights.max_loras or None,
         device=device_name(),
         platform=platform.platform(),
         versions=versions(),

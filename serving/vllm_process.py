@@ -10,7 +10,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class ServedWeights:
         name: model name of these weights.
         adapters: directory by model name; empty where the weights are merged.
         max_lora_rank: width of the adapter buffers; 0 without adapters.
+        max_loras: slots of the adapter buffers (`serving.adapter_buffers`); 0 without adapters.
         target_modules: modules that any adapter has tensors for.
     """
 
@@ -42,6 +43,7 @@ class ServedWeights:
     dtype: Dtype
     adapters: Mapping[str, Path]
     max_lora_rank: int
+    max_loras: int
     target_modules: tuple[str, ...] = ()
 
 
@@ -77,14 +79,20 @@ def command_line(weights: ServedWeights, options: ServeOptions) -> list[str]:
     if weights.adapters:
         modules = [json.dumps({"name": name, "path": str(path.resolve())}) for name, path in weights.adapters.items()]
         line += ["--enable-lora", "--max-lora-rank", str(weights.max_lora_rank)]
-        line += ["--max-loras", str(len(modules)), "--worker-extension-cls", "serving.applied_tensors.AppliedTensors"]
+        line += [
+            "--max-loras",
+            str(weights.max_loras),
+            "--worker-extension-cls",
+            "serving.applied_tensors.AppliedTensors",
+        ]
         line += ["--lora-modules", *modules]
         # Only the modules that adapters have are wrapped. vLLM would wrap the LM head too, which costs time, and with
         # its CPU kernels a request for prompt log-probabilities among others then kills the engine (vLLM 0.32).
         line += ["--lora-target-modules", *weights.target_modules]
     if on_cpu():
         # Of a machine's memory, not a GPU's: vLLM's default would claim nearly all of it. Compiling takes minutes here.
-        line += _unless_given("--gpu-memory-utilization", "0.4", options.vllm_arguments)
+        if options.passed_on("--gpu-memory-utilization") is None:
+            line += ["--gpu-memory-utilization", "0.4"]
         line += ["--enforce-eager"]
     return [*line, *options.vllm_arguments]
 
@@ -170,7 +178,3 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the packages that shape what the server computes."""
     named = {name: importlib.metadata.version(name) for name in ("vllm", "torch", "transformers", "peft")}
     return {"python": platform.python_version(), **named}
-
-
-def _unless_given(option: str, value: str, arguments: Sequence[str]) -> list[str]:
-    return [] if any(argument.split("=")[0] == option for argument in arguments) else [option, value]

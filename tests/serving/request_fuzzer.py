@@ -4,6 +4,12 @@ import json
 import random
 
 TEXTS = ("", "x", "is it even?", "\x00", "\ud83d\ude00", "ÿ" * 50, "{{ 7 * 7 }}", "</s>", "a" * 3000, "%s%n")
+# Options that change how vLLM computes; half of the requests combine some of them.
+SEARCH = (
+    *("use_beam_search", "n", "best_of", "echo", "logprobs", "prompt_logprobs", "top_logprobs", "logit_bias"),
+    *("allowed_token_ids", "structured_outputs", "response_format", "stream", "truncate_prompt_tokens", "stop"),
+    *("add_special_tokens", "min_tokens", "max_completion_tokens", "return_token_ids", "stop_token_ids", "bad_words"),
+)
 NUMBERS = (0, 1, -1, 2, 3, 7, 64, 10**6, 2**31, -(2**63), 2**64, 1e308, -1e308, 0.5, 1e-9)
 
 
@@ -19,6 +25,7 @@ class RequestFuzzer:
         properties, required = self.schema["properties"], self.schema.get("required", [])
         chosen = set(required) | {"model", "prompt", "max_tokens"} & set(properties)
         chosen |= set(self.draw.sample(sorted(properties), self.draw.randrange(5)))
+        chosen |= set(self.draw.sample(SEARCH, self.draw.choice((0, 0, 2, 4)))) & set(properties)
         request = {name: self._field(name, properties[name]) for name in chosen}
         request["model"] = self.draw.choice(self.models)
         if (

@@ -8,7 +8,7 @@ from serving.attestation import faults, largest, tolerance_of
 from serving.greedy import PROMPTS, greedy_prompts
 
 
-def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0):
+def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0, company=1e-5):
     return ProbeCheck(
         prompt="p",
         tokens=5,
@@ -16,7 +16,12 @@ def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0):
         served_effect=served,
         adapter_difference=adapter,
         base_difference=base,
+        company_difference=company,
     )
+
+
+def read_back(applied=40, missing=(), in_free_slots=()):
+    return AppliedTensors(expected=40, applied=applied, names=(), missing=missing, in_free_slots=in_free_slots)
 
 
 def reasons(*probes, tolerance=1e-3, applied=None, greedy=None):
@@ -28,7 +33,7 @@ def test_an_adapter_that_matches_is_live():
 
 
 def test_a_merged_adapter_is_live_without_a_served_base():
-    assert reasons(probe(base=None, served=None)) == ""
+    assert reasons(probe(base=None, served=None, company=None)) == ""
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,7 @@ def test_a_merged_adapter_is_live_without_a_served_base():
         ({"base": 0.01}, "another base model"),
         ({"served": 0.0}, "answers like its base"),
         ({"recorded": 1e-4, "served": 1.0}, "no server can be told from one without it"),
+        ({"company": 0.1}, "mixes up the requests of one batch"),
     ],
 )
 def test_each_condition_speaks_for_itself(wrong, sentence):
@@ -49,8 +55,13 @@ def test_one_bad_probe_among_good_ones_is_enough():
 
 
 def test_a_missing_tensor_is_named():
-    applied = AppliedTensors(expected=40, applied=39, names=(), missing=("layers.3.q_proj.lora_A",))
+    applied = read_back(applied=39, missing=("layers.3.q_proj.lora_A",))
     assert "1 of 40 tensors are not applied: layers.3.q_proj.lora_A" in reasons(probe(), applied=applied)
+
+
+def test_a_slot_without_an_adapter_must_be_zero():
+    assert reasons(probe(), applied=read_back()) == ""
+    assert "not zero: q_proj.lora_A" in reasons(probe(), applied=read_back(in_free_slots=("q_proj.lora_A",)))
 
 
 def test_ties_are_forgiven_and_other_greedy_tokens_are_not():

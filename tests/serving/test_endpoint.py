@@ -7,6 +7,7 @@ from openai import OpenAI
 
 from schemas.adapter_reader import read_adapter
 from schemas.serving_attestation import ServingAttestation
+from serving.vllm_process import on_cpu
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 MESSAGES = [{"role": "user", "content": "is the red number 4 even?"}]
@@ -49,14 +50,15 @@ def test_every_adapter_was_attested_with_greedy_agreement(endpoint):
         assert attestation.adapter.manifest_sha256 == read_adapter(run.adapter).manifest_sha256
         assert attestation.greedy.prompts >= 50
         assert attestation.greedy.agreeing + attestation.greedy.ties == attestation.greedy.tokens
-        assert attestation.applied.missing == ()
+        assert attestation.applied.missing == attestation.applied.in_free_slots == ()
+        assert attestation.company == ("echo", "plain", attestation.base.name)
         assert attestation.verdict_sha256 is not None
         assert max(probe.adapter_difference for probe in attestation.probes) < attestation.tolerance
 
 
 def test_the_buffers_fit_the_widest_adapter(endpoint):
     servers = [ServingAttestation.read(run.attestation).server for run in endpoint.runs]
-    assert {(server.max_lora_rank, server.max_loras) for server in servers} == {(32, 2)}
+    assert {(server.max_lora_rank, server.max_loras) for server in servers} == {(32, 2 + on_cpu())}
 
 
 def test_the_client_gets_the_log_probabilities_the_trainer_recorded(client, endpoint):

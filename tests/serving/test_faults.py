@@ -1,23 +1,25 @@
 """The fault table: adapters damaged on purpose, loaded by the real vLLM behind the verifier's back.
 
-vLLM loads every one of them without an error and lists it. Only the attestation tells. One server holds them all.
+vLLM loads every one of them without an error and lists it. Only the attestation tells. One server holds them all; a
+second one, with too few slots for vLLM's CPU kernels, mixes up the requests of one batch.
 """
 
 import json
 import secrets
 import shutil
-from contextlib import ExitStack
+from contextlib import contextmanager
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from serving.adapter_buffers import adapter_slots
 from serving.attestation import ServedAdapter, attest
 from serving.endpoint_client import EndpointClient, local_address
 from serving.options import ServeOptions
 from serving.server import private_state
 from serving.server_record import server_record
 from serving.verify import verify_runs
-from serving.vllm_process import ServedWeights, running_vllm
+from serving.vllm_process import ServedWeights, on_cpu, running_vllm
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -88,17 +90,38 @@ def attestations(tmp_path_factory, served_runs, other_base_run, adapter_runs, fr
         shutil.copytree(candidate.adapter.directory, paths[name])
         FAULTS.get(name, lambda directory: None)(paths[name])
     base = candidates["whole"].base
-    weights = ServedWeights(base, "base", "float32", paths, 8, adapter_runs.TARGETS)
-    options = ServeOptions(runs=(), port=free_port(), drain_seconds=1)
+    slots = adapter_slots(len(paths), cpu=on_cpu())
+    weights = ServedWeights(base, "base", "float32", paths, 8, slots, adapter_runs.TARGETS)
+    return attest_each(weights, candidates, free_port())
+
+
+@pytest.fixture(scope="module")
+def attestation_without_a_free_slot(served_runs, adapter_runs, free_port):
+    """One adapter in one slot, as vLLM is started by everybody: on a CPU the base has to share that slot."""
+    (candidate,) = verify_runs((served_runs[0].root,), base=None, gate="require")
+    paths = {"whole": candidate.adapter.directory}
+    weights = ServedWeights(candidate.base, "base", "float32", paths, 8, 1, adapter_runs.TARGETS)
+    return attest_each(weights, {"whole": candidate}, free_port())["whole"]
+
+
+def attest_each(weights, candidates, port):
+    """Every candidate's attestation by one server, with all of the server's models as company."""
+    record, company = server_record(weights), (*weights.adapters, "base")
+    served = {name: ServedAdapter(candidate, "base", None) for name, candidate in candidates.items()}
+    with running_server(weights, ServeOptions(runs=(), port=port, drain_seconds=1)) as client:
+        return {name: attest(_As(client, name), served[name], record, company=company, greedy=False) for name in served}
+
+
+@contextmanager
+def running_server(weights, options):
     secret = secrets.token_hex()
-    with ExitStack() as stack:
-        state = stack.enter_context(private_state(options, secret, None))
-        child = stack.enter_context(running_vllm(weights, state, options))
-        client = stack.enter_context(EndpointClient(local_address(options.host, options.port), secret))
+    with (
+        private_state(options, secret, None) as state,
+        running_vllm(weights, state, options) as child,
+        EndpointClient(local_address(options.host, options.port), secret) as client,
+    ):
         client.wait_until_listening(seconds=500, still_alive=lambda: _alive(child))
-        served = {name: ServedAdapter(candidate, "base", None) for name, candidate in candidates.items()}
-        record = server_record(weights)
-        return {name: attest(_As(client, name), served[name], record, greedy=False) for name in served}
+        yield client
 
 
 class _As:
@@ -106,6 +129,7 @@ class _As:
 
     def __init__(self, client, name):
         self.client, self.name = client, name
+        self.context_length, self.stream_greedily = client.context_length, client.stream_greedily
 
     def log_probabilities(self, model, token_ids):
         return self.client.log_probabilities("base" if model == "base" else self.name, token_ids)
@@ -118,8 +142,20 @@ def _alive(child):
     assert child.poll() is None
 
 
-def test_the_undamaged_adapter_is_live(attestations):
-    assert attestations["whole"].outcome == "live", attestations["whole"].reasons
+def test_the_undamaged_adapter_is_live_in_the_company_of_all_others(attestations):
+    whole = attestations["whole"]
+    assert whole.outcome == "live", whole.reasons
+    assert set(whole.company) == {*attestations, "base"}
+    assert max(probe.company_difference for probe in whole.probes) < whole.tolerance
+
+
+@pytest.mark.skipif(not on_cpu(), reason="vLLM's GPU kernels leave requests without an adapter alone")
+def test_a_server_that_mixes_up_the_requests_of_a_batch_is_caught_by_company_alone(attestation_without_a_free_slot):
+    attestation = attestation_without_a_free_slot
+    assert attestation.outcome == "failed"
+    assert len(attestation.reasons) == 1
+    assert "while other models generate" in attestation.reasons[0]
+    assert max(probe.base_difference for probe in attestation.probes) < attestation.tolerance
 
 
 @pytest.mark.parametrize("fault", CAUGHT_BY)

@@ -65,9 +65,6 @@ def resident_megabytes(pid):
     return sum(row[2] for row in rows if row[0] in tree) / 1024
 
 
-@pytest.mark.xfail(
-    reason="under load 33 of 120 greedy answers of the random tiny base differ from those it gives alone; cause open"
-)
 def test_mixed_load_gives_every_client_its_own_answer_and_memory_stays_flat(endpoint, models):
     draw = random.Random(0)
 

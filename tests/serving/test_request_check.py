@@ -1,6 +1,8 @@
 """Requests that vLLM 0.32 answers with 500; what it refuses itself is not our business."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +41,43 @@ def test_text_content_passes():
 )
 def test_what_vllm_refuses_itself_is_left_to_it(body):
     assert fault_of(CHAT, body) is None
+
+
+BEAMS = {"model": "a", "use_beam_search": True}
+QUESTION = [{"role": "user", "content": "x"}]
+# Path, body, and a word of the answer; None where vLLM may have it.
+AGAINST_THE_MODELS = [
+    (COMPLETION, {"model": "a", "prompt": "x", "structured_outputs": True}, "'bool' object has no attribute"),
+    (COMPLETION, {**BEAMS, "prompt": [[]], "max_tokens": 0}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": [], "max_tokens": -1}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": [""], "add_special_tokens": False, "max_tokens": "0"}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": "x", "truncate_prompt_tokens": 0, "max_tokens": 0}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": [[]]}, None),
+    (COMPLETION, {**BEAMS, "prompt": "x", "max_tokens": 1}, None),
+    (COMPLETION, {"model": "a", "prompt": "x", "max_tokens": 0, "echo": True}, None),
+    (CHAT, {**BEAMS, "messages": QUESTION, "max_tokens": 0}, "at least one token"),
+    (CHAT, {**BEAMS, "messages": QUESTION, "max_tokens": 4, "max_completion_tokens": 0}, "at least one token"),
+    (CHAT, {**BEAMS, "messages": QUESTION}, None),
+    (CHAT, {**BEAMS, "messages": []}, None),
+]
+
+
+@pytest.fixture(scope="module")
+def faults():
+    """Every answer of a process that has vLLM's request models loaded, as vLLM's own has."""
+    program = (
+        "import json, sys\n"
+        "import vllm.entrypoints.openai.chat_completion.protocol, vllm.entrypoints.openai.completion.protocol\n"
+        "from serving.request_check import fault_of\n"
+        "print('FAULTS', json.dumps([fault_of(path, json.dumps(body).encode()) for path, body, _ in json.load(sys.stdin)]))"
+    )
+    line = [sys.executable, "-c", program]
+    done = subprocess.run(line, input=json.dumps(AGAINST_THE_MODELS), capture_output=True, text=True, check=True)
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("FAULTS "))[7:])
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("number", range(len(AGAINST_THE_MODELS)))
+def test_what_vllms_models_break_on_or_let_through_wrongly_is_refused(faults, number):
+    _, body, word = AGAINST_THE_MODELS[number]
+    assert (faults[number] is None) if word is None else (word in faults[number]), body

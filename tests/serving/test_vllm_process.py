@@ -1,19 +1,14 @@
 """What vLLM is started with: loopback, absolute paths, the rank of the adapters, no secrets, nothing at run time."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-from schemas.errors import UserError
-from serving.lora_rank import ALLOWED_MAX_RANKS, max_lora_rank
+from serving.command_line import parse_serve_options
 from serving.options import ServeOptions
 from serving.state_directory import StateDirectory
 from serving.vllm_process import ServedWeights, command_line, environment, log_path
 
 WEIGHTS = ServedWeights(
-    Path("base"), "base", "float32", {"a": Path("stored/a"), "b": Path("stored/b")}, 32, ("q_proj",)
+    Path("base"), "base", "float32", {"a": Path("stored/a"), "b": Path("stored/b")}, 32, 3, ("q_proj",)
 )
 
 
@@ -35,18 +30,24 @@ def test_it_listens_on_this_machine_only_unless_told():
 
 def test_slots_and_modules_are_those_of_the_adapters():
     line = command_line(WEIGHTS, ServeOptions(runs=()))
-    assert (following(line, "--max-loras"), following(line, "--max-lora-rank")) == ("2", "32")
+    assert (following(line, "--max-loras"), following(line, "--max-lora-rank")) == ("3", "32")
     assert following(line, "--lora-target-modules") == "q_proj"
 
 
 def test_merged_weights_start_without_adapters():
-    line = command_line(ServedWeights(Path("merged"), "dora", "float32", {}, 0), ServeOptions(runs=()))
+    line = command_line(ServedWeights(Path("merged"), "dora", "float32", {}, 0, 0), ServeOptions(runs=()))
     assert not [part for part in line if "lora" in part.lower()]
 
 
 def test_options_that_were_passed_on_win_over_the_cpu_defaults():
     line = command_line(WEIGHTS, ServeOptions(runs=(), vllm_arguments=("--gpu-memory-utilization=0.7",)))
     assert [part for part in line if "gpu-memory" in part] == ["--gpu-memory-utilization=0.7"]
+
+
+def test_several_gpus_copies_and_ray_are_vllms_own_options():
+    given = ["--tensor-parallel-size=2", "--pipeline-parallel-size=3", "--data-parallel-size=4"]
+    options = parse_serve_options(["runs/a", *given, "--distributed-executor-backend", "ray"])
+    assert command_line(WEIGHTS, options)[-4:] == [*given, "--distributed-executor-backend=ray"]
 
 
 def test_no_secret_reaches_the_child_and_no_adapter_can_be_loaded_later(monkeypatch, tmp_path):
@@ -62,20 +63,3 @@ def test_no_secret_reaches_the_child_and_no_adapter_can_be_loaded_later(monkeypa
 
 def test_without_a_terminal_the_log_goes_where_ours_goes():
     assert log_path(ServeOptions(runs=())) is None
-
-
-@pytest.mark.parametrize(("ranks", "width"), [((1,), 1), ((4,), 8), ((8, 20), 32), ((512,), 512)])
-def test_the_buffers_are_the_narrowest_that_hold_every_adapter(ranks, width):
-    assert max_lora_rank(ranks) == width
-
-
-def test_a_rank_that_vllm_cannot_serve_is_refused():
-    with pytest.raises(UserError, match="up to rank 512"):
-        max_lora_rank([513])
-
-
-@pytest.mark.vllm
-def test_the_widths_are_those_of_the_installed_vllm():
-    code = "import typing, vllm.config.lora as l; print('RANKS', *typing.get_args(l.MaxLoRARanks))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert f"RANKS {' '.join(map(str, ALLOWED_MAX_RANKS))}" in out

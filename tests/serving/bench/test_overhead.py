@@ -12,6 +12,7 @@ from serving.bench.load import BlockSpeed
 from serving.bench.rounds import METRICS, Measurements, Plan, palindrome
 from serving.bench.structure import compare_structure
 from serving.bench.verdict import compare_arms, decide
+from serving.vllm_process import on_cpu
 
 SAME = (StructuralCheck(what="rank", same=True, detail="4"),)
 
@@ -105,4 +106,4 @@ def test_the_proof_on_the_real_server(twins, tmp_path, monkeypatch):
     }
     assert {speed.arm for speed in report.speeds} == {"candidate", "opponent", "control", "base"}
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "report.json").read_text())["server"]["max_loras"] == 3
+    assert json.loads((tmp_path / "report.json").read_text())["server"]["max_loras"] == 3 + on_cpu()
