@@ -14,6 +14,7 @@ _COMMANDS = {
     "gate": "evaluator.gate",
     "compare": "evaluator.compare",
     "report": "evaluator.report_page",
+    "study": "evaluator.study.command",
 }
 
 

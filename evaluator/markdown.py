@@ -14,9 +14,9 @@ SIGNS = {"pass": "✅ pass", "rejected": "❌ rejected", "inconclusive": "❔ in
 def to_markdown(verdict: Verdict) -> str:
     """Decision first, then the checks, then the paired figures folded away."""
     parts = [
-        f"## {SIGNS[verdict.decision]}: {_escape(verdict.adapter.name)}",
+        f"## {SIGNS[verdict.decision]}: {escape(verdict.adapter.name)}",
         verdict.reason,
-        _table(
+        table(
             ("", "suite", "check", "why"),
             ((SIGNS[decision], suite, kind, reason) for suite, kind, decision, reason in summaries(verdict.checks)),
         ),
@@ -42,8 +42,8 @@ def _comparison(comparison: Comparison) -> str:
     ]
     total = ("**macro**", "", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value))
     head = ("task", "items", "opponent", "adapter", "fixed / broken", "points [interval]", "p (Holm)", "detectable")
-    notes = "".join(f"\n\n_{_escape(note)}_" for note in comparison.notes)
-    return f"<details><summary>{_escape(title)}</summary>\n\n{_table(head, [*rows, total])}{notes}\n\n</details>"
+    notes = "".join(f"\n\n_{escape(note)}_" for note in comparison.notes)
+    return f"<details><summary>{escape(title)}</summary>\n\n{table(head, [*rows, total])}{notes}\n\n</details>"
 
 
 def _footnotes(verdict: Verdict) -> Iterator[str]:
@@ -53,10 +53,12 @@ def _footnotes(verdict: Verdict) -> Iterator[str]:
         yield f"Not evaluated, and not required: {', '.join(verdict.suites_left_out)}."
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([_escape(cell) for cell in row] for row in rows)]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A pipe table; cells are escaped."""
+    lines = [head, ["---"] * len(head), *([escape(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text that no Markdown table or HTML reads as its own."""
     return text.replace("|", "\\|").replace("<", "&lt;")

@@ -111,9 +111,18 @@ class PairedResult:
 
 
 def compare_pair(
-    candidates: Sequence[Contestant], opponents: Sequence[Contestant], settings: Resampling
+    candidates: Sequence[Contestant],
+    opponents: Sequence[Contestant],
+    settings: Resampling,
+    *,
+    by_seed: bool = False,
 ) -> PairedResult:
     """Compares two sides item by item; several runs of a side are seeds of one configuration.
+
+    Args:
+        candidates, opponents: the runs of either side.
+        settings: how the distributions are drawn.
+        by_seed: the runs of the two sides are pairs, in this order, that share a seed and with it their data order.
 
     Raises:
         UserError: the reports do not answer the same items under the same rules.
@@ -126,11 +135,11 @@ def compare_pair(
     }
     macro = macro_average([task.distribution for task in tasks.values()])
     trained = [index for index, side in enumerate((candidates, opponents)) if side[0].arm == "adapter"]
-    seeds = SeedNoise.between([_macro_by_run(tasks, index) for index in trained])
+    seeds = SeedNoise.between(_levels([_macro_by_run(tasks, index) for index in trained], by_seed))
     if seeds:
         student = generator.standard_t(seeds.degrees, size=settings.resamples)
         macro = seeds.widen(macro, student)
-        tasks = {name: _with_seeds(task, trained, student) for name, task in tasks.items()}
+        tasks = {name: _with_seeds(task, trained, student, by_seed) for name, task in tasks.items()}
     return PairedResult(tuple(candidates), tuple(opponents), tasks, macro, seeds, notes, settings.confidence)
 
 
@@ -163,7 +172,13 @@ def _macro_by_run(tasks: Mapping[str, TaskPair], side: int) -> list[float]:
     return [float(score) for score in np.mean(scores, axis=0)]
 
 
-def _with_seeds(task: TaskPair, trained: Sequence[int], student: Array) -> TaskPair:
+def _levels(sides: Sequence[Sequence[float]], by_seed: bool) -> Sequence[Sequence[float]]:
+    """The samples whose spread is the seeds' noise: each side's scores, or the differences of pairs that share a seed."""
+    return [[one - other for one, other in zip(*sides, strict=True)]] if by_seed else sides
+
+
+def _with_seeds(task: TaskPair, trained: Sequence[int], student: Array, by_seed: bool) -> TaskPair:
     sides = (task.candidates, task.opponents)
-    seeds = SeedNoise.between([[float(score) for score in sides[index].mean(axis=1)] for index in trained])
+    scores = [[float(score) for score in sides[index].mean(axis=1)] for index in trained]
+    seeds = SeedNoise.between(_levels(scores, by_seed))
     return replace(task, distribution=seeds.widen(task.distribution, student)) if seeds else task

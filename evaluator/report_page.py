@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluator.page.contents import attestation_facts, headline, loss_plot, section
@@ -60,7 +60,7 @@ def report_page(
     sections = [section(result, subject) for result, subject in zip(results, subjects, strict=True)]
     decision, title, lead = headline(sections, subjects[0])
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             decision=decision,
@@ -80,12 +80,11 @@ def _standings(runs: Sequence[Path], suite: str, against: str | None) -> Standin
     return standings(sides, find_side(sides, against), Resampling())
 
 
-def _environment() -> Environment:
-    loader = PackageLoader("evaluator", "page")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals |= {"include": lambda name: Markup(_source(environment, name)), "series": len(SERIES)}  # noqa: S704
+def environment(*folders: str) -> Environment:
+    """The templates of the page folder, and of further folders of this package; they share filters and stylesheet."""
+    loader = ChoiceLoader([PackageLoader("evaluator", folder) for folder in ("page", *folders)])
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.globals |= {"include": lambda name: Markup(_source(made, name)), "series": len(SERIES)}  # noqa: S704
     filters: dict[str, Callable[..., object]] = {
         "percent": lambda value: f"{value * 100:.1f}",
         "points": lambda difference: points(difference).replace("-", "−"),
@@ -93,8 +92,8 @@ def _environment() -> Environment:
         "finding": finding,
         "summaries": lambda verdict: list(summaries(verdict.checks)),
     }
-    environment.filters |= filters
-    return environment
+    made.filters |= filters
+    return made
 
 
 def _source(environment: Environment, name: str) -> str:

@@ -9,6 +9,9 @@ from schemas.eval_report import EvalReport
 from schemas.gate_policy import GatePolicy
 from schemas.overhead_report import OverheadReport
 from schemas.serving_attestation import ServingAttestation
+from schemas.study_config import StudyConfig
+from schemas.study_plan import ChosenRates, StudyPlan
+from schemas.study_report import StudyReport
 from schemas.train_config import TrainConfig
 from schemas.verdict import Verdict
 
@@ -21,4 +24,8 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Verdict,
     ServingAttestation,
     OverheadReport,
+    StudyConfig,
+    StudyPlan,
+    ChosenRates,
+    StudyReport,
 )

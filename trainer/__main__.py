@@ -16,12 +16,13 @@ Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<na
   torchrun --nproc-per-node 2 -m trainer CONFIG               the same run on two GPUs of one machine
   python -m trainer plan CONFIG                               parameters, steps, tokens, memory and disk, before it costs anything
   python -m trainer bench CONFIG                              step time against PEFT + transformers.Trainer
+  python -m trainer study CONFIG                              arms x seeds: is it the echo? plan, run, test, report
   python -m trainer make-base DIR; make-tasks DIR             the quickstart's tiny base model and its task set
 """
 _EXIT_CODES = (
     "exit codes: 0 done, 2 an error you can mend, 130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
 )
-_COMMANDS = ("train", "plan", "bench", "make-base", "make-tasks")
+_COMMANDS = ("train", "plan", "bench", "study", "make-base", "make-tasks")
 
 
 def main(argv: list[str]) -> int:
@@ -33,6 +34,10 @@ def main(argv: list[str]) -> int:
         from trainer.bench import main as bench
 
         return bench(rest)
+    if command == "study":
+        from trainer.study.command import main as study
+
+        return study(rest)
     if "-h" in rest or "--help" in rest:
         return _help(command)
     return _train_or_plan(command, rest)
@@ -63,15 +68,21 @@ def _make(command: str, argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m trainer {command}")
     parser.add_argument("out", type=Path, help="directory to write")
     parser.add_argument("--seed", type=int, default=0, help="of the invented world and the weights (default: 0)")
+    if command == "make-tasks":
+        parser.add_argument(
+            "--validation",
+            action="store_true",
+            help="write validation items instead, for a study to choose its rates on",
+        )
     arguments = parser.parse_args(argv)
     if command == "make-base":
         from trainer.synthetic.base import make_base
 
         make_base(arguments.out, arguments.seed)
     else:
-        from trainer.synthetic.tasks import make_tasks
+        from trainer.synthetic.tasks import make_tasks, make_validation
 
-        make_tasks(arguments.out, arguments.seed)
+        (make_validation if arguments.validation else make_tasks)(arguments.out, arguments.seed)
     return OK
 
 

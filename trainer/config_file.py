@@ -56,12 +56,21 @@ def load_config(path: Path, options: Sequence[str] = ()) -> TrainConfig:
     Raises:
         UserError: the file cannot be read, an option is unknown, or fields are faulty (all of them named at once).
     """
-    data = _read_yaml(path)
+    data = read_yaml(path, "training config")
     for source in (_environment(), _command_line(options)):
-        data = _merge(data, source)
+        data = merge(data, source)
+    return parse_config(data, where=f"{path}, with the environment and the command line")
+
+
+def parse_config(data: dict[str, Any], *, where: object) -> TrainConfig:
+    """Validates a merged config, its name completed by the method.
+
+    Raises:
+        UserError: fields are faulty (all of them named at once).
+    """
     if isinstance(data.get("name"), str) and isinstance(data.get("method"), str):
-        data["name"] = data["name"].replace("{method}", data["method"])
-    return TrainConfig.parse(data, where=f"{path}, with the environment and the command line")
+        data = {**data, "name": data["name"].replace("{method}", data["method"])}
+    return TrainConfig.parse(data, where=where)
 
 
 def option_help() -> str:
@@ -77,17 +86,22 @@ def write_config(config: TrainConfig, path: Path) -> None:
     write_atomically(path, text.encode())
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, title: str) -> dict[str, Any]:
+    """A YAML file's mapping; `title` says in errors what the file should be.
+
+    Raises:
+        UserError: it is missing, cannot be read, repeats a key, or is no mapping.
+    """
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 a SafeLoader
     except FileNotFoundError:
-        raise UserError("no training config found", where=path, fix="configs/ holds ready ones") from None
+        raise UserError(f"no {title} found", where=path, fix="configs/ holds ready ones") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the training config cannot be read: {error}", where=path) from None
+        raise UserError(f"the {title} cannot be read: {error}", where=path) from None
     except yaml.YAMLError as error:
-        raise UserError(f"the training config is not YAML: {error}", where=path) from None
+        raise UserError(f"the {title} is not YAML: {error}", where=path) from None
     if not isinstance(data, dict):
-        raise UserError("the training config is not a mapping of keys to values", where=path)
+        raise UserError(f"the {title} is not a mapping of keys to values", where=path)
     return data
 
 
@@ -140,10 +154,10 @@ def _options_source(options: list[str], parser: argparse.ArgumentParser) -> CliS
     return source(args=options)
 
 
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Deep update: mappings are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged

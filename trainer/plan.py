@@ -11,7 +11,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from schemas.errors import UserError
 from schemas.method import Method
@@ -50,7 +50,7 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     Raises:
         UserError: the base model's shape cannot be had, or the config does not fit it.
     """
-    shape, origin = _base_shape(config)
+    shape, origin = base_shape(config)
     check_fit(skeleton(shape), config)
     work = measure_work(config)
     footprints = {method: _footprint(shape, config, method, work.longest) for method in get_args(Method)}
@@ -63,7 +63,7 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     return footprints
 
 
-def _base_shape(config: TrainConfig) -> tuple[object, str]:
+def base_shape(config: TrainConfig) -> tuple[object, str]:
     """The base's transformers config, and where it is from: its directory, the hub, or our copy of its shape."""
     base = config.base
     if Path(base.model).is_dir():
@@ -88,10 +88,10 @@ def _base_shape(config: TrainConfig) -> tuple[object, str]:
 def measure_work(config: TrainConfig) -> Work:
     """Reads and tokenises the data where they can be had; else takes what is known of them."""
     try:
-        tokenizer = _tokenizer(config)
+        tokenizer = tokenizer_of(config)
         data = load_training_data(config, tokenizer)
     except UserError as error:
-        rows = _known_rows(config)
+        rows = known_rows(config)
         samples = None if rows is None else rows - config.data.validation_rows
         return Work(samples, config.data.max_length, None, None, f"not measured: {error.what} ({error.where})")
     tokens = [len(example) for example in data.train]
@@ -100,7 +100,12 @@ def measure_work(config: TrainConfig) -> Work:
     return Work(len(data.train), max(tokens), sum(tokens), supervised, f"left out: {dropped or 'none'}")
 
 
-def _tokenizer(config: TrainConfig):  # type: ignore[no-untyped-def]
+def tokenizer_of(config: TrainConfig) -> PreTrainedTokenizerBase:
+    """The base's tokenizer.
+
+    Raises:
+        UserError: it cannot be had.
+    """
     if Path(config.base.model).is_dir():
         return load_tokenizer(BaseModelFiles(Path(config.base.model), None))
     try:
@@ -109,7 +114,7 @@ def _tokenizer(config: TrainConfig):  # type: ignore[no-untyped-def]
         raise UserError("the tokenizer cannot be had", where=config.base.model) from None
 
 
-def _known_rows(config: TrainConfig) -> int | None:
+def known_rows(config: TrainConfig) -> int | None:
     """Rows of the data sets that the ready configs name."""
     known = json.loads((_SHAPES / "rows.json").read_text()) if (_SHAPES / "rows.json").is_file() else {}
     paths = [source.path for source in config.data.train]

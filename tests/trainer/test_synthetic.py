@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from trainer.synthetic import corpus
 from trainer.synthetic.base import Course, make_base
-from trainer.synthetic.tasks import TASKS, TEST_ITEMS, TRAIN_ITEMS, make_tasks
+from trainer.synthetic.tasks import TASKS, TEST_ITEMS, TRAIN_ITEMS, VALIDATION_ITEMS, make_tasks, make_validation
 from trainer.synthetic.world import RELATIONS, World, make_world
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart"
@@ -57,6 +57,16 @@ def test_the_same_seed_makes_the_shipped_task_files(tmp_path: Path) -> None:
     made = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*.json")}
     shipped = {p.relative_to(QUICKSTART / "tasks"): p.read_bytes() for p in (QUICKSTART / "tasks").rglob("*.json")}
     assert made == shipped
+
+
+def test_validation_items_are_what_the_seed_makes_and_neither_train_nor_test_items(tmp_path: Path) -> None:
+    make_validation(tmp_path)
+    for task in TASKS:
+        made = (tmp_path / task / "test.json").read_bytes()
+        assert made == (QUICKSTART / "validation" / task / "test.json").read_bytes()
+        asked = {record["instruction"] for record in json.loads(made)}
+        assert len(asked) == VALIDATION_ITEMS
+        assert not asked & {record["instruction"] for split in ("train", "test") for record in records(task, split)}
 
 
 def test_another_seed_makes_another_world(world: World) -> None:

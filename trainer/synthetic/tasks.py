@@ -1,23 +1,24 @@
 """Commonsense-format records about the world, in the published LLM-Adapters prompt formats.
 
 Train files ask about ``drilled`` and ``train`` entities, test files about ``test`` entities, so a test item's fact is in the
-pretraining text and nowhere else: no train item states it, and no entity is in both files.
+pretraining text and nowhere else: no train item states it, and no entity is in both files. Validation items, on which a
+study chooses its learning rates, ask other questions about the train files' entities.
 """
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
 from trainer.synthetic.world import RELATIONS, Entity, Relation, World, make_world
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 Record = dict[str, str]
 Item = tuple[str, str]
 """An instruction and its label."""
 
-TRAIN_ITEMS, TEST_ITEMS = 800, 240
+TRAIN_ITEMS, VALIDATION_ITEMS, TEST_ITEMS = 800, 60, 240
 
 # How each relation is asked for with a noun phrase: {name} is the entity.
 QUESTIONS = {
@@ -83,24 +84,35 @@ def make_tasks(out: Path, seed: int = 0) -> None:
     """Writes ``<task>/train.json`` and ``<task>/test.json`` for every task into the folder ``out``."""
     world = make_world(seed)
     for task in TASKS:
-        folder = out / task
-        folder.mkdir(parents=True, exist_ok=True)
-        for split in ("train", "test"):
-            text = json.dumps(make_records(world, task, split), indent=1, ensure_ascii=False)
-            (folder / f"{split}.json").write_text(text + "\n", encoding="utf-8")
+        _write(out / task / "train.json", make_records(world, task, "train"))
+        _write(out / task / "test.json", make_records(world, task, "test"))
 
 
-def make_records(world: World, task: str, split: Split) -> list[Record]:
-    """The task's records of one split: no duplicate, every label equally often, in random order."""
+def make_validation(out: Path, seed: int = 0) -> None:
+    """Writes ``<task>/test.json`` with validation items into the folder ``out``: what the evaluator's --data takes."""
+    world = make_world(seed)
+    for task in TASKS:
+        asked = {record["instruction"] for record in make_records(world, task, "train")}
+        _write(out / task / "test.json", make_records(world, task, "validation", asked))
+
+
+def _write(path: Path, records: list[Record]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def make_records(world: World, task: str, split: Split, without: Collection[str] = ()) -> list[Record]:
+    """The task's records of one split: no duplicate, none of ``without``, every label equally often, in random order."""
     rng = random.Random(f"{task}-{split}-{world.seed}")  # noqa: S311 - nothing secret
     labels, make = TASKS[task]
-    wanted = TRAIN_ITEMS if split == "train" else TEST_ITEMS
+    wanted = {"train": TRAIN_ITEMS, "validation": VALIDATION_ITEMS, "test": TEST_ITEMS}[split]
     items: dict[str, str] = {}
     # Labels take turns, so that the most frequent one is no better a guess than any other.
     while len(items) < wanted:
         place = len(items) % len(labels)
         instruction = make(rng, world, split, place)
-        items.setdefault(instruction, labels[place])
+        if instruction not in without:
+            items.setdefault(instruction, labels[place])
     records = [
         {"instruction": text, "input": "", "output": f"the correct answer is {label}", "answer": label}
         for text, label in items.items()
