@@ -79,7 +79,8 @@ class Tally:
 
 def cpu_workers(jobs: int) -> list[Worker]:
     """Workers that share this machine's processors."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, processors // jobs))
     return [Worker({"OMP_NUM_THREADS": threads}, f"CPU {number}") for number in range(jobs)]
 
 
