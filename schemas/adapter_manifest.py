@@ -37,7 +37,7 @@ class BaseModelRecord(Section):
     dtype: Literal["float32", "bfloat16", "float16"]
     """Type the weights had in training."""
     quantization: Literal["none", "nf4"]
-    """Storage of the frozen weights in training."""
+    """Storage of the frozen weights in training. The probes are of the unquantised base all the same."""
 
 
 class AdapterRecord(Section):

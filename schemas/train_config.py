@@ -25,7 +25,8 @@ class BaseModelConfig(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Type of the frozen weights. Adapter and echo weights are always float32."""
     quantization: Literal["none", "nf4"] = "none"
-    """nf4 stores the frozen weights in 4 bits through bitsandbytes (QLoRA); needs a GPU."""
+    """nf4 stores the frozen weights in 4 bits through bitsandbytes (QLoRA); the adapter is proven and served on the
+    unquantised base."""
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     """Attention implementation of transformers."""
     trust_remote_code: bool = False

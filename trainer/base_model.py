@@ -164,9 +164,18 @@ def load_base(files: BaseModelFiles, base: BaseModelConfig, device: torch.device
         quantization_config=_quantization(base),
         device_map={"": device} if base.quantization != "none" else None,
     )
+    _keep_one_kernel(model)
     model.requires_grad_(False)
     model.config.use_cache = False
     return model if base.quantization != "none" else model.to(device)
+
+
+def _keep_one_kernel(model: nn.Module) -> None:
+    """On some processors bitsandbytes repacks nf4 weights for a coarser kernel once a model only infers, and loses
+    digits when it packs them back; then what was trained, proven and saved would be three different models."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _quantization(base: BaseModelConfig) -> Any:
@@ -178,7 +187,7 @@ def _quantization(base: BaseModelConfig) -> Any:
 
     if not is_bitsandbytes_available():
         raise UserError(
-            "base.quantization: nf4 needs bitsandbytes", where="base.quantization", fix="pip install bitsandbytes"
+            "base.quantization: nf4 needs bitsandbytes", where="base.quantization", fix="pip install -e '.[qlora]'"
         )
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,8 +74,10 @@ def run_bench(config_path: Path | None, out: Path, options: BenchOptions) -> int
     console = Console()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("trainer.objective").setLevel(logging.ERROR)  # an arm that falls back is named for it
-    report = measure(bench, out, memory=options.memory, console=console)
-    written = report.write(out / "bench.json")
+    report = None
+    for report in measure(bench, out, memory=options.memory, console=console):
+        written = report.write(out / "bench.json")  # after every part: a run that is stopped has lost only the next one
+    assert report is not None
     plot_report(report, out / "bench.png")
     for table in report_tables(report):
         console.print(table)
@@ -82,8 +85,8 @@ def run_bench(config_path: Path | None, out: Path, options: BenchOptions) -> int
     return OK
 
 
-def measure(bench: BenchConfig, out: Path, *, memory: bool, console: Console) -> BenchReport:
-    """Everything a report holds."""
+def measure(bench: BenchConfig, out: Path, *, memory: bool, console: Console) -> Iterator[BenchReport]:
+    """The report of the main measurement, and again with every further point of the sweeps."""
     device = bench_device(bench)
     facts = machine_facts(bench, device)
     peaks = _peaks(bench, out, console) if memory else {}
@@ -94,15 +97,19 @@ def measure(bench: BenchConfig, out: Path, *, memory: bool, console: Console) ->
     main_arms = {arm: arms[arm] for arm in bench.arms}
     seconds = _timed(main_arms, bench.rounds, bench.steps_per_visit, "Timing", console)
     results = [_result(bench, arm, seconds[arm], parameters, facts.peak_flops, peaks.get(arm)) for arm in bench.arms]
-    return BenchReport(
+    report = BenchReport(
         config=bench,
         machine=facts,
         parameters=parameters,
         supervised_share=supervised_share(bench_examples(bench.workload, bench.model.vocabulary)),
         arms=tuple(results),
         ratios=(*ratios(seconds), *memory_ratios(peaks)),
-        sweep=tuple(_sweep(bench, arms, console)),
+        sweep=(),
     )
+    yield report
+    for points in _sweep(bench, arms, console):
+        report = report.model_copy(update={"sweep": (*report.sweep, *points)})
+        yield report
 
 
 def _all_arms(bench: BenchConfig) -> list[Arm]:
@@ -151,20 +158,20 @@ def _result(
     )
 
 
-def _sweep(bench: BenchConfig, arms: dict[Arm, TimedArm], console: Console) -> list[SweepPoint]:
-    """The ratios over plain LoRA along both axes."""
+def _sweep(bench: BenchConfig, arms: dict[Arm, TimedArm], console: Console) -> Iterator[list[SweepPoint]]:
+    """The ratios over plain LoRA along both axes, place by place."""
     sweep = bench.sweep
     if sweep is None:
-        return []
+        return
     shares = [("supervised_share", share, with_share(bench.workload, share)) for share in sweep.supervised_shares]
     lengths = [("length", float(length), with_length(bench.workload, length)) for length in sweep.lengths]
-    points: list[SweepPoint] = []
     for axis, value, workload in (*shares, *lengths):
         share = supervised_share(bench_examples(workload, bench.model.vocabulary))
         swept = {arm: arms[arm] for arm in sweep.arms}
         for arm in swept.values():
             arm.use(workload)
         seconds = _timed(swept, sweep.rounds, 1, f"{axis.replace('_', ' ')} {value:g}:", console)
+        points: list[SweepPoint] = []
         for name in sweep.arms:
             found = ratio(seconds, Bar(name, "lora"))
             realised = share if axis == "supervised_share" else value
@@ -174,4 +181,4 @@ def _sweep(bench: BenchConfig, arms: dict[Arm, TimedArm], console: Console) -> l
                     | found.model_dump(include={"median", "low", "high"})
                 )
             )
-    return points
+        yield points

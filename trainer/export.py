@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +13,14 @@ from typing import Any
 import safetensors.torch
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from schemas.adapter_manifest import AdapterManifest, AdapterRecord, BaseModelRecord, FileRecord, Probe, TrainingRecord
 from schemas.adapter_reader import read_adapter
 from schemas.base_model import read_config
 from schemas.document import sync_directory
 from schemas.train_config import TrainConfig
-from trainer.base_model import BaseModelFiles
+from trainer.base_model import BaseModelFiles, load_base
 from trainer.durable_files import remove_directory, write_durably
 from trainer.model_card import model_card
 from trainer.probes import PROBES, prove_export
@@ -65,7 +65,7 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
             "adapter_config.json": write_durably(staged / "adapter_config.json", _config_json(model)),
         }
         examples = (export.data.validation or export.data.train)[:PROBES]
-        probes = prove_export(model, staged, examples, export.tokenizer)
+        probes = prove_export(model, staged, examples, export.tokenizer, _unquantised(export))
         manifest = _manifest(export, tensors, files, probes)
         card = model_card(manifest, export.config)
         files["README.md"] = write_durably(staged / "README.md", card.encode())
@@ -85,6 +85,14 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
 def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
     """PEFT's own LoRA or DoRA set, by its names, on the CPU."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+
+
+def _unquantised(export: Export) -> Callable[[], PreTrainedModel] | None:
+    """Loads the base as it will be served, in main memory: beside the training model a GPU may have no room for it."""
+    base = export.config.base
+    if base.quantization == "none":
+        return None
+    return lambda: load_base(export.base, base.model_copy(update={"quantization": "none"}), torch.device("cpu"))
 
 
 def _serialize(tensors: Mapping[str, torch.Tensor]) -> bytes:

@@ -5,13 +5,13 @@ They are computed on the exported files, read back through PEFT's own loader, so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from schemas.adapter_manifest import Probe
 from trainer.examples import Example
@@ -20,7 +20,11 @@ PROBES = 8
 
 
 def prove_export(
-    model: PeftModel, directory: Path, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase
+    model: PeftModel,
+    directory: Path,
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    unquantised: Callable[[], PreTrainedModel] | None = None,
 ) -> tuple[Probe, ...]:
     """Probes of base and exported adapter, after checking that the exported adapter is the trained one, bit for bit.
 
@@ -29,6 +33,7 @@ def prove_export(
         directory: holds the exported adapter_config.json and adapter_model.safetensors.
         examples: the texts.
         tokenizer: writes them for people.
+        unquantised: loads the base that will serve, where it was trained on 4 bits: nobody serves those.
     """
     texts = [torch.tensor([example.input_ids], device=model.device) for example in examples]
     model.eval()
@@ -39,6 +44,12 @@ def prove_export(
     after = [_logits(exported, text) for text in texts]
     for ours, theirs in zip(trained, after, strict=True):
         assert torch.equal(ours, theirs), "the exported adapter's logits differ from the trained model's plain path"
+    if unquantised is not None:
+        served = unquantised().eval()
+        texts = [text.to(served.device) for text in texts]
+        before = [_logits(served, text) for text in texts]
+        adapted = PeftModel.from_pretrained(served, directory).eval()
+        after = [_logits(adapted, text) for text in texts]
     return tuple(
         Probe(
             prompt=tokenizer.decode(example.input_ids[: example.boundary + 1]),
