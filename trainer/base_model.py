@@ -175,7 +175,7 @@ def _keep_one_kernel(model: nn.Module) -> None:
     digits when it packs them back; then what was trained, proven and saved would be three different models."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010
 
 
 def _quantization(base: BaseModelConfig) -> Any:
