@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Self
 
 import httpx
@@ -68,7 +68,7 @@ class EndpointClient:
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
         return [list(choice["token_ids"]) for choice in choices]
 
-    def stream_greedily(self, model: str, prompt: Sequence[int], tokens: int) -> Iterator[str]:
+    def stream_greedily(self, model: str, prompt: Sequence[int], tokens: int) -> Generator[str]:
         """A greedy continuation piece by piece, end-of-sequence ignored; closing the iterator cancels it on the server."""
         body = {"model": model, "prompt": prompt, "temperature": 0, "max_tokens": tokens}
         with self._http.stream("POST", "/v1/completions", json={**body, "ignore_eos": True, "stream": True}) as answer:

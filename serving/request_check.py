@@ -1,8 +1,9 @@
 """Answers 400 where vLLM 0.32 would answer 500 to a request that is merely wrong. Found by fuzzing; each has a test.
 
-What its request models refuse properly is left to vLLM's own 400. Four kinds are not: values on which a validator that
+What its request models refuse properly is left to vLLM's own 400. Five kinds are not: values on which a validator that
 runs before the types are checked breaks, integers beyond 64 bits, on which its messages to the engine break, content
-parts other than text, which a text model has no use for, and beam searches that write no token.
+parts other than text, which a text model has no use for, beam searches that write no token, and structured outputs
+together with forbidden tokens.
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ def _model_fault(path: str, request: dict[str, Any]) -> str | None:
     if module not in sys.modules:
         return None
     try:
-        return _beam_fault(getattr(sys.modules[module], name).model_validate(request))
+        parsed = getattr(sys.modules[module], name).model_validate(request)
     except ValidationError:
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:200]
+    return _beam_fault(parsed) or _grammar_fault(parsed)
 
 
 def _beam_fault(request: Any) -> str | None:
@@ -72,3 +74,20 @@ def _beam_fault(request: Any) -> str | None:
     limits = (getattr(request, "max_completion_tokens", None), request.max_tokens)
     limit = next((given for given in limits if given is not None), 1)
     return f"a beam search writes at least one token, not {limit}" if request.use_beam_search and limit < 1 else None
+
+
+def _grammar_fault(request: Any) -> str | None:
+    """Where a grammar leaves only tokens that another option forbids, vLLM samples one that ends the request with 500.
+
+    Whether that happens shows only while it generates, so the combination is refused.
+    """
+    form, choice = getattr(request.response_format, "type", "text"), getattr(request, "tool_choice", None)
+    if request.structured_outputs is None and form == "text" and choice in (None, "none", "auto"):
+        return None
+    forbids = {
+        "allowed_token_ids": request.allowed_token_ids,
+        "bad_words": request.bad_words,
+        "stop_token_ids with min_tokens": request.stop_token_ids and request.min_tokens,
+    }
+    named = [option for option, given in forbids.items() if given]
+    return f"structured outputs may leave no token that {named[0]} allows" if named else None

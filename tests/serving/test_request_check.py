@@ -45,6 +45,8 @@ def test_what_vllm_refuses_itself_is_left_to_it(body):
 
 BEAMS = {"model": "a", "use_beam_search": True}
 QUESTION = [{"role": "user", "content": "x"}]
+ONLY_Y = {"model": "a", "prompt": "x", "structured_outputs": {"choice": ["y"]}}
+JSON = {"model": "a", "messages": QUESTION, "response_format": {"type": "json_object"}}
 # Path, body, and a word of the answer; None where vLLM may have it.
 AGAINST_THE_MODELS = [
     (COMPLETION, {"model": "a", "prompt": "x", "structured_outputs": True}, "'bool' object has no attribute"),
@@ -59,6 +61,14 @@ AGAINST_THE_MODELS = [
     (CHAT, {**BEAMS, "messages": QUESTION, "max_tokens": 4, "max_completion_tokens": 0}, "at least one token"),
     (CHAT, {**BEAMS, "messages": QUESTION}, None),
     (CHAT, {**BEAMS, "messages": []}, None),
+    (COMPLETION, {**ONLY_Y, "allowed_token_ids": [3]}, "no token that allowed_token_ids"),
+    (COMPLETION, {**ONLY_Y, "bad_words": ["y"]}, "no token that bad_words"),
+    (COMPLETION, {**ONLY_Y, "stop_token_ids": [91], "min_tokens": 5}, "no token that stop_token_ids"),
+    (COMPLETION, {**ONLY_Y, "stop_token_ids": [91]}, None),
+    (COMPLETION, {"model": "a", "prompt": "x", "allowed_token_ids": [3], "bad_words": ["y"]}, None),
+    (CHAT, {**JSON, "allowed_token_ids": [3]}, "no token that allowed_token_ids"),
+    (CHAT, {**JSON, "response_format": {"type": "text"}, "allowed_token_ids": [3]}, None),
+    (CHAT, JSON, None),
 ]
 
 
