@@ -145,7 +145,7 @@ def open_backend(subject: Subject, suite: Suite, settings: Settings, arguments: 
             raise UserError("vLLM is not installed here", fix="make setup installs it; or use --backend hf")
         from evaluator.backends.vllm_engine import VllmBackend
 
-        return VllmBackend(subject, settings.device, settings.batch_size, ranks=not suite.generates)
+        return VllmBackend(subject, settings.device, settings.batch_size)
     if settings.backend == "endpoint":
         from evaluator.backends.endpoint import EndpointBackend
 

@@ -26,8 +26,8 @@ from vllm.config.lora import MaxLoRARanks
 class VllmBackend:
     """Opens base and adapter in vLLM; the device is the one that vLLM was built for."""
 
-    def __init__(self, subject: Subject, device: str, batch_size: int, *, ranks: bool) -> None:
-        self._subject, self._device, self._batch_size, self._ranks = subject, device, batch_size, ranks
+    def __init__(self, subject: Subject, device: str, batch_size: int) -> None:
+        self._subject, self._device, self._batch_size = subject, device, batch_size
         self._engine: VllmModel | None = None
         self._serves: str | None = None
         self._scratch: Path | None = None
@@ -71,13 +71,16 @@ class VllmBackend:
         settings: dict[str, Any] = {}
         adapter = None if self._is_dora else self._subject.adapter
         if adapter is not None:
-            rank = _slot(adapter.manifest.adapter.rank)
-            settings |= {"lora_local_path": str(adapter.directory.resolve()), "max_lora_rank": rank}
+            # Only adapted modules are wrapped: with vLLM 0.32's CPU kernels, a wrapped LM head dies of ranking two
+            # sequences at once. Their last slot stays empty, since they compute the base's rows of a mixed batch with it.
+            settings |= {
+                "lora_local_path": str(adapter.directory.resolve()),
+                "lora_target_modules": list(adapter.manifest.adapter.target_modules),
+                "max_lora_rank": _slot(adapter.manifest.adapter.rank),
+                "max_loras": 2 if self._device == "cpu" else 1,
+            }
         if self._device == "cpu":
             settings |= {"enforce_eager": True, "gpu_memory_utilization": 0.4}
-        if self._device == "cpu" and adapter is not None and self._ranks:
-            # vLLM 0.32's CPU kernels for adapters die of prompt log-probabilities of two sequences at once.
-            settings |= {"max_num_seqs": 1}
         return settings
 
     def _merged(self) -> Path:
