@@ -108,6 +108,9 @@ def environment(state: StateDirectory, options: ServeOptions) -> dict[str, str]:
     return {
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_LOGGING_LEVEL": level,
+        # Idle connections stay open longer than clients (5 s) and gateways (60 s) keep theirs: a server that closes first
+        # resets a request that is on its way.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
         "VLLM_MAX_N_SEQUENCES": "128",  # answers to one request; vLLM's own limit of 16384 lets one client fill the queue
         **kept,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0",

@@ -103,7 +103,10 @@ def statuses_of(endpoint, requests):
 
             async def one(path, body):
                 async with places:
-                    answer = await client.post(path, content=body)
+                    try:
+                        answer = await client.post(path, content=body)
+                    except httpx.TransportError as error:
+                        raise AssertionError(f"no answer to {path} {body[:1000]!r}") from error
                     statuses[answer.status_code] += 1
                     assert answer.status_code < 500, (path, body[:1000], answer.text[:500])
 
