@@ -69,5 +69,5 @@ def sentence(noise: Noise, *, seeds: int, detect: float, level: float, tests: in
     with_seeds = f"{more_items:,.1f} times the items" if more_items else "no number of items"
     return (
         f"{alone * 100:.1f} points with {seeds} seeds at {POWER:.0%} power ({together * 100:.1f} as the smallest of {tests} "
-        f"p-values under Holm); {detect * 100:g} points would take {on_items}, or {with_seeds} with {seeds} seeds"
+        f"p-values under Holm); {detect * 100:g} point{'' if detect == 0.01 else 's'} would take {on_items}, or {with_seeds} with {seeds} seeds"
     )

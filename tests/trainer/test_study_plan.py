@@ -14,7 +14,9 @@ from rich.console import Console
 from schemas.errors import UserError
 from schemas.study_config import StudyConfig
 from schemas.study_plan import ChosenRates, StudyPlan, StudyProtocol, TuningRun
+from trainer.config_file import write_config
 from trainer.study.estimate import estimate
+from trainer.study.jobs import RunJob
 from trainer.study.protocol import draft_protocol, require_inputs
 from trainer.study.rates import best_rate
 from trainer.study.registration import register
@@ -114,6 +116,21 @@ def test_a_changed_plan_is_refused_with_its_differences_unless_owned_up_to(
     amended = register(other, amend="a reason")
     assert [one.reason for one in amended.amendments] == ["a reason"]
     assert amended.amendments[0].protocol_sha256 == before.protocol_sha256 != amended.protocol_sha256
+
+
+def test_an_amended_study_sets_aside_runs_of_another_config_and_keeps_the_others(
+    protocol: StudyProtocol, tmp_path: Path
+) -> None:
+    kept, changed = (run_config(protocol.study, protocol.arms[0], seed=seed, rate=0.01) for seed in (0, 1))
+    for config, written in ((kept, kept), (changed, changed.model_copy(update={"method": "dora"}))):
+        job = RunJob(tmp_path, config, None, tmp_path / "superseded")
+        write_config(written, job.run.config)
+        command = job.next_command()
+        assert command is not None
+        assert command.phase == "training"
+    assert (Path(kept.runs) / kept.name / "config.yaml").is_file()
+    assert (tmp_path / "superseded" / changed.name / "config.yaml").is_file()
+    assert not (Path(changed.runs) / changed.name).exists()
 
 
 def test_a_changed_data_file_changes_the_plan(protocol: StudyProtocol, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from schemas.errors import UserError
 from schemas.study_config import Expense
 from schemas.study_plan import TrainingCost
 from schemas.train_config import EchoConfig, TrainConfig
 from trainer.footprint import Footprint
+from trainer.hub import go_offline_if_unreachable
 from trainer.order import steps_per_epoch, total_steps
 from trainer.plan import known_rows, tokenizer_of
 from trainer.training_data import load_training_data
@@ -40,6 +42,8 @@ def measure_samples(config: TrainConfig, expense: Expense | None) -> Samples:
     Raises:
         UserError: neither is to be had.
     """
+    if not Path(config.base.model).is_dir():
+        go_offline_if_unreachable()
     try:
         examples = load_training_data(config, tokenizer_of(config), quiet=True).train
     except UserError:

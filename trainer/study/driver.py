@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -43,6 +44,7 @@ def run_study(study: StudyConfig, console: Console, *, jobs: int, amend: str | N
         UserError: the plan was changed, an input is missing, or runs failed.
         Interrupted: Ctrl-C or SIGTERM; what is finished is kept.
     """
+    _require_the_evaluator()
     directory = Path(study.directory)
     with sole_session(RunDirectory(directory)):
         with console.status("Resolving the arms, counting their compute, hashing the inputs"):
@@ -56,6 +58,16 @@ def run_study(study: StudyConfig, console: Console, *, jobs: int, amend: str | N
         _compared(plan, rates, workers, console)
         _analysed(directory)
     return directory
+
+
+def _require_the_evaluator() -> None:
+    """An image or environment of the trainer alone would find out after the first run."""
+    missing = [name for name in ("evaluator", "lm_eval", "scipy", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"a study also scores and analyses, and {', '.join(missing)} is not installed here",
+            fix="pip install -e '.[trainer,evaluator]'",
+        )
 
 
 def workers_of(plan: StudyPlan, jobs: int) -> list[Worker]:

@@ -43,8 +43,8 @@ def tuning_runs(study: StudyConfig) -> int:
 def _arms_table(protocol: StudyProtocol, footprints: tuple[Footprint, ...], base: str) -> Table:
     table = Table(title=f"One run of each arm on {base}", title_justify="left")
     table.add_column("arm", no_wrap=True)
-    for name in ("steps", "ships", "training only", "10^12 operations", "of the first"):
-        table.add_column(name, justify="right")
+    for name in ("steps", "ships", "echo", "operations", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
     planned = [(one, needs) for one, needs in zip(protocol.arms, footprints, strict=True) if one.base == base]
     first = planned[0][0].cost.flops
     for one, _ in planned:
@@ -54,7 +54,7 @@ def _arms_table(protocol: StudyProtocol, footprints: tuple[Footprint, ...], base
             f"{cost.steps:,}",
             f"{cost.adapter_parameters:,}",
             f"{cost.echo_parameters:,}",
-            f"{cost.flops / 1e12:,.4g}",
+            f"{cost.flops:.3e}",
             f"{cost.flops / first:.3f}",
         )
     return table
