@@ -133,12 +133,14 @@ def _kind(operation: str) -> str:
 
 
 def main() -> None:
-    """Fuzzes runs on a tiny base that it makes, and prints the counts as JSON."""
+    """Fuzzes runs on the quickstart's base, and prints the counts as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--base", type=Path, required=True, help="directory of a tiny base model")
-    parser.add_argument("--records", type=Path, required=True, help="JSON list of training records")
+    quickstart = Path(__file__).parents[2] / "configs" / "quickstart"
+    records = quickstart / "tasks" / "boolq" / "train.json"
+    parser.add_argument("--base", type=Path, default=quickstart / "base", help="directory of a tiny base model")
+    parser.add_argument("--records", type=Path, default=records, help="JSON list of training records")
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))
     import training_runs
