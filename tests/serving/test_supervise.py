@@ -95,6 +95,7 @@ def test_sigterm_lets_answers_finish_then_leaves_nothing_and_exits_143(dora_endp
     assert dora_endpoint.process.wait(timeout=90) == 143
     reader.join(timeout=10)
     assert received[-2:] == ["data: [DONE]", ""], received[-3:]
+    assert '"finish_reason":"length"' in received[-4], received[-4:]
     assert alive(below) == set()
 
 
