@@ -62,6 +62,10 @@ class Power(Section):
     """Seeds that would show it on these items; None where even 10,000 would not."""
     items_factor: float | None
     """Times as many items that would show it with these seeds; None where no number would."""
+    design_seeds: Positive | None
+    """Seeds that would show it on `design_items_factor` times the items; None where even 10,000 would not."""
+    design_items_factor: float | None
+    """Times as many items, so that items and seeds each make at most half of the variance."""
 
 
 class ContrastOutcome(Section):

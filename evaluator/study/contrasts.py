@@ -128,6 +128,7 @@ def _power(one: Tested, level: float, detect: float) -> Power:
     between = seeds.standard_error if seeds else 0.0
     item_error = math.sqrt(max(0.0, one.paired.macro.standard_error**2 - between**2))
     noise = Noise(between * math.sqrt(count), item_error)
+    design = noise.design_for(detect, level) if seeds else None
     return Power(
         seed_deviation=noise.seed_deviation if seeds else None,
         item_error=item_error,
@@ -135,4 +136,6 @@ def _power(one: Tested, level: float, detect: float) -> Power:
         wanted=detect,
         seeds_needed=noise.seeds_for(detect, level) if seeds else None,
         items_factor=noise.items_factor_for(detect, count, level) if seeds else None,
+        design_seeds=design[0] if design else None,
+        design_items_factor=design[1] if design else None,
     )

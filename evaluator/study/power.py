@@ -60,14 +60,30 @@ class Noise:
             low, high = (middle, high) if does else (low, middle)
         return 1 / low**2 if low > 0 else None
 
+    def design_for(self, difference: float, level: float) -> tuple[int, float] | None:
+        """Seeds, and times as many items, that together show the difference: the items get half of the variance.
+
+        None where not even MOST_SEEDS do.
+        """
+        error = difference / float(norm.ppf(1 - level / 2) + norm.ppf(POWER))
+        factor = max(1.0, 2 * (self.item_error / error) ** 2)
+        seeds = Noise(self.seed_deviation, self.item_error / math.sqrt(factor)).seeds_for(difference, level)
+        return None if seeds is None else (seeds, factor)
+
 
 def sentence(noise: Noise, *, seeds: int, detect: float, level: float, tests: int) -> str:
     """The design's power in words."""
     alone, together = noise.detectable(seeds, level), noise.detectable(seeds, level / tests)
-    more_seeds, more_items = noise.seeds_for(detect, level), noise.items_factor_for(detect, seeds, level)
-    on_items = f"{more_seeds:,} seeds on these items" if more_seeds else "no number of seeds on these items"
-    with_seeds = f"{more_items:,.1f} times the items" if more_items else "no number of items"
     return (
         f"{alone * 100:.1f} points with {seeds} seeds at {POWER:.0%} power ({together * 100:.1f} as the smallest of {tests} "
-        f"p-values under Holm); {detect * 100:g} point{'' if detect == 0.01 else 's'} would take {on_items}, or {with_seeds} with {seeds} seeds"
+        f"p-values under Holm); {detect * 100:g} point{'' if detect == 0.01 else 's'} would take "
+        f"{design_words(noise.design_for(detect, level))}"
     )
+
+
+def design_words(design: tuple[int, float] | None) -> str:
+    """Such as `120 seeds on 4.5 times the items`."""
+    if design is None:
+        return f"more than {MOST_SEEDS:,} seeds"
+    seeds, factor = design
+    return f"{seeds:,} seeds on {'these items' if factor == 1 else f'{factor:.1f} times the items'}"

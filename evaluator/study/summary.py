@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evaluator.markdown import escape, table
+from evaluator.study.power import design_words
 from evaluator.verdict_table import p_text, points
 from schemas.study_report import ContrastOutcome, StudyReport
 
@@ -90,12 +91,11 @@ def _power(report: StudyReport) -> Iterator[str]:
         if power.seed_deviation is None:
             yield f"- {one.name} on {one.base}: one seed; nothing is known about other seeds."
             continue
-        seeds = f"{power.seeds_needed:,} seeds" if power.seeds_needed else "no number of seeds"
-        items = f"{power.items_factor:,.1f} times the items" if power.items_factor else "no number of items"
+        design = (power.design_seeds, power.design_items_factor)
+        words = design_words(None if design[0] is None or design[1] is None else (design[0], design[1]))
         yield (
             f"- {one.name} on {one.base}: differences between seeds vary by {power.seed_deviation * 100:.2f} points, item error "
-            f"{power.item_error * 100:.2f}; {power.wanted * 100:g} points would take {seeds} on these items, or {items} with "
-            f"these seeds."
+            f"{power.item_error * 100:.2f}; seeing {power.wanted * 100:g} would take {words}."
         )
 
 

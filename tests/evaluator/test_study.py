@@ -116,6 +116,14 @@ def test_more_seeds_and_more_items_are_found_that_show_the_wanted_difference() -
     assert Noise(0.002, 0.01 / math.sqrt(factor)).detectable(5, 0.05) == pytest.approx(0.01, rel=1e-3)
 
 
+def test_seeds_and_items_are_found_that_together_show_the_wanted_difference() -> None:
+    noise = Noise(seed_deviation=0.06, item_error=0.008)
+    design = noise.design_for(0.01, 0.05)
+    assert design is not None
+    seeds, factor = design
+    assert Noise(0.06, 0.008 / math.sqrt(factor)).detectable(seeds, 0.05) <= 0.01
+
+
 def test_what_no_number_of_seeds_or_items_shows_is_said_so() -> None:
     assert Noise(0.001, 0.02).seeds_for(0.01, 0.05) is None
     assert Noise(0.05, 0.001).items_factor_for(0.01, 5, 0.05) is None
