@@ -18,7 +18,7 @@ from serving.options import ServeOptions
 from serving.vllm_process import ServedWeights
 
 Answer = TypeVar("Answer")
-ATTEMPTS = 5
+ATTEMPTS = 20
 
 
 def company_of(weights: ServedWeights, options: ServeOptions) -> tuple[str, ...]:
