@@ -112,6 +112,8 @@ def environment(state: StateDirectory, options: ServeOptions) -> dict[str, str]:
         # resets a request that is on its way.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
         "VLLM_MAX_N_SEQUENCES": "128",  # answers to one request; vLLM's own limit of 16384 lets one client fill the queue
+        # vLLM's CPU build compiles C++ at its first start, even run eagerly, and dies where there is no compiler.
+        **({"TORCHDYNAMO_DISABLE": "1"} if on_cpu() else {}),
         **kept,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "0",
         "VLLM_SERVER_DEV_MODE": "0",
