@@ -39,7 +39,7 @@ def make_optimizer(parts: Parts, config: TrainConfig) -> torch.optim.AdamW:
         for part, rate in (("adapter", adapter_rate), ("echo", echo_rate))
         if (named := parts.get(part))
     ]
-    return torch.optim.AdamW(groups, lr=adapter_rate, weight_decay=config.training.weight_decay)
+    return torch.optim.AdamW(groups, lr=adapter_rate, weight_decay=config.training.weight_decay, fused=True)
 
 
 def training_tensors(parts: Parts, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:

@@ -24,6 +24,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from schemas.train_config import EchoConfig
+from trainer import short_suffix
 from trainer.batch import Batch
 from trainer.layer_pass import LayerPass, Suffix, run_layers
 
@@ -100,48 +101,68 @@ def _attend(
             layer_pass.record(module.layer_idx, key, value)  # type: ignore[arg-type]
         output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return output
-    plain_keys, plain_values = layer_pass.prefix[module.layer_idx]  # type: ignore[index]
-    dropout = kwargs.get("dropout", 0.0)
+    own, plain = (query, key, value), layer_pass.prefix[module.layer_idx]  # type: ignore[index]
+    suffix, mask, dropout = layer_pass.suffix, attention_mask, kwargs.get("dropout", 0.0)
+    assert suffix is not None, "a pass with a prefix is a suffix pass"
+    assert mask is not None, "a suffix pass has a mask of its own"
+    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+    if dropout == 0 and short_suffix.is_short(len(mask), query.shape[1], mask.shape[3], mask.shape[2]):
+        return _attend_apart(own, plain, suffix, mask, scale), None
     # The joined keys are made again in the backward pass: kept, they would cost as much memory as the plain pass's.
     attended: Tensor = checkpoint(
-        _attend_to_both,
-        (query, key, value),
-        (plain_keys, plain_values),
-        layer_pass.suffix,
-        attention_mask,
-        dropout,
-        kwargs.get("scaling"),
-        use_reentrant=False,
-        preserve_rng_state=dropout > 0,
+        *(_attend_joined, own, plain, suffix, mask, scale, dropout), use_reentrant=False, preserve_rng_state=dropout > 0
     )
     return attended, None
 
 
-def _attend_to_both(
+def _attend_apart(
+    own: tuple[Tensor, Tensor, Tensor], plain: tuple[Tensor, Tensor], suffix: Suffix, mask: Tensor, scale: float
+) -> Tensor:
+    """[1, R, H, h]: what `_attend_joined` gives, at less cost for few rows."""
+    query, key, value = _grouped(own, suffix)
+    columns = mask.shape[2]
+    prefix, suffix_columns = mask[..., : suffix.boundary], mask[..., suffix.boundary :]
+    seen = torch.cat([prefix, torch.zeros_like(suffix_columns), suffix_columns], dim=3)
+    hidden = ~seen.repeat(1, 1, query.shape[2] // columns, 1)
+    return _packed(short_suffix.attend((query, key, value), plain, hidden, scale), suffix)
+
+
+def _attend_joined(
     own: tuple[Tensor, Tensor, Tensor],
     plain: tuple[Tensor, Tensor],
     suffix: Suffix,
     mask: Tensor,
+    scale: float,
     dropout: float,
-    scale: float | None,
 ) -> Tensor:
-    """[1, R, H, h]: the packed rows attend to the plain pass's keys before the boundary and to their own.
-
-    The H / N query heads of a key-value head become rows of one, so keys are never repeated.
-    """
-    query, key, value = (_unpack(packed, suffix) for packed in own)
+    """[1, R, H, h]: the packed rows attend to the plain pass's keys before the boundary and to their own."""
+    query, key, value = _grouped(own, suffix)
     before = slice(0, suffix.boundary)
-    (batch, heads, columns, size), key_heads = query.shape, key.shape[1]
-    groups = heads // key_heads
     attended = F.scaled_dot_product_attention(
-        query.reshape(batch, key_heads, groups * columns, size),
+        query,
         torch.cat([plain[0][:, :, before], key], dim=2),
         torch.cat([plain[1][:, :, before], value], dim=2),
-        attn_mask=mask.repeat(1, 1, groups, 1),
+        attn_mask=mask.repeat(1, 1, query.shape[2] // mask.shape[2], 1),
         dropout_p=dropout,
         scale=scale,
     )
-    rows = attended.reshape(batch, heads, columns, -1).transpose(1, 2).flatten(0, 1)
+    return _packed(attended, suffix)
+
+
+def _grouped(own: tuple[Tensor, Tensor, Tensor], suffix: Suffix) -> tuple[Tensor, Tensor, Tensor]:
+    """Unpacked query [B, N, G S, h], key and value [B, N, S, h].
+
+    The G = H / N query heads of a key-value head become rows of one, so keys are never repeated.
+    """
+    query, key, value = (_unpack(packed, suffix) for packed in own)
+    (batch, _, _, size), key_heads = query.shape, key.shape[1]
+    return query.reshape(batch, key_heads, -1, size), key, value
+
+
+def _packed(attended: Tensor, suffix: Suffix) -> Tensor:
+    """[1, R, H, h]: the rows that ran, of [B, N, G S, h]."""
+    samples, columns = suffix.runs.shape
+    rows = attended.reshape(samples, -1, columns, attended.shape[-1]).transpose(1, 2).flatten(0, 1)
     return rows.index_select(0, suffix.rows)[None]
 
 

@@ -80,6 +80,8 @@ class VllmBackend:
                 "max_loras": 2 if self._device == "cpu" else 1,
             }
         if self._device == "cpu":
+            # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.
+            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
             settings |= {"enforce_eager": True, "gpu_memory_utilization": 0.4}
         return settings
 

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from serving.command_line import parse_serve_options
 from serving.options import ServeOptions
 from serving.state_directory import StateDirectory
-from serving.vllm_process import ServedWeights, command_line, environment, log_path
+from serving.vllm_process import ServedWeights, command_line, environment, log_path, on_cpu
 
 WEIGHTS = ServedWeights(
     Path("base"), "base", "float32", {"a": Path("stored/a"), "b": Path("stored/b")}, 32, 3, ("q_proj",)
@@ -59,6 +61,11 @@ def test_no_secret_reaches_the_child_and_no_adapter_can_be_loaded_later(monkeypa
     assert "hidden" not in child.values()
     assert (child["VLLM_ALLOW_RUNTIME_LORA_UPDATING"], child["VLLM_SERVER_DEV_MODE"]) == ("0", "0")
     assert child["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.skipif(not on_cpu(), reason="vLLM's CUDA build compiles, and brings what it needs")
+def test_the_cpu_build_needs_no_compiler(tmp_path):
+    assert environment(StateDirectory(tmp_path), ServeOptions(runs=()))["TORCHDYNAMO_DISABLE"] == "1"
 
 
 def test_without_a_terminal_the_log_goes_where_ours_goes():

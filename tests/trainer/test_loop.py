@@ -69,8 +69,10 @@ def test_accumulation_takes_the_same_steps_as_one_batch(loop: Any, method: str, 
         assert one.echo_on == four.echo_on
         assert four.loss == pytest.approx(one.loss, rel=1e-5)
         assert four.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-4)
+    # AdamW makes a step of the full rate out of a gradient that is nothing but rounding; a twentieth of one passes.
+    rate = whole.config.training.rate_of(method)
     for ours, theirs in zip(parameters(whole, "adapter"), parameters(parts, "adapter"), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=0.05 * rate)
 
 
 def test_a_step_without_echo_leaves_the_echo_parameters_alone(loop: Any) -> None:

@@ -7,10 +7,15 @@ import logging
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
+
+from trainer import short_suffix
+from trainer.layer_pass import Suffix
+from trainer.shared_prefix import _attend_apart, _attend_joined
 
 MATRIX = list(itertools.product(("echo_lora", "echo_dora"), ("output", "rank"), ("echo", "plain"), (False, True)))
 
@@ -34,12 +39,22 @@ def test_gradients_equal_the_reference(
 
 @pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_every_grouping_of_heads_is_exact(objectives: ModuleType, method: str, heads: int) -> None:
-    batch = objectives.ragged_batch()
+@pytest.mark.parametrize("prompt", [11, 40])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_every_grouping_of_heads_is_exact_in_both_attentions(
+    objectives: ModuleType, method: str, heads: int, prompt: int, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Suffixes of 5 columns: to 15 columns in all the kernel attends, to 44 the formulas of trainer/short_suffix.py."""
+    batch, formulas = objectives.ragged_batch(prompt=prompt), Mock(side_effect=short_suffix.attend)
+    monkeypatch.setattr(short_suffix, "attend", formulas)
     results = [
         objectives.gradients(
             objectives.objective_of(
-                objectives.train_config(method, echo={"implementation": implementation}),
+                objectives.train_config(
+                    method,
+                    echo={"implementation": implementation},
+                    training={"gradient_checkpointing": checkpointing},
+                ),
                 objectives.base_model(num_key_value_heads=heads),
             ),
             [batch],
@@ -47,6 +62,36 @@ def test_every_grouping_of_heads_is_exact(objectives: ModuleType, method: str, h
         for implementation in ("shared_prefix", "two_pass")
     ]
     assert objectives.largest_difference(*results) < 1e-5
+    assert formulas.called == (prompt == 40)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_both_attentions_of_a_suffix_agree(dtype: torch.dtype) -> None:
+    """In bfloat16 each is as close as the other to the attention of the same numbers in float64."""
+    generator = torch.Generator().manual_seed(0)
+    runs = torch.ones(2, 5, dtype=torch.bool)
+    runs[1, 3:] = False
+    suffix, columns, kinds = Suffix.of(35, runs), torch.arange(40), {"apart": _attend_apart, "joined": _attend_joined}
+    mask = (columns <= columns[35:, None]).expand(2, 1, 5, 40).clone()
+    mask[1, :, :, :9] = False
+    shapes = [(1, 8, 8, 16), (1, 2, 8, 16), (1, 2, 8, 16), (2, 2, 40, 16), (2, 2, 40, 16)]
+    inputs = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+    slope = torch.randn(1, 8, 8, 16, generator=generator).to(dtype)
+
+    def run(kind: str, dtype: torch.dtype) -> list[torch.Tensor]:
+        leaves = [value.to(dtype).requires_grad_() for value in inputs]
+        extra = (0.0,) if kind == "joined" else ()
+        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, mask, 0.25, *extra)  # type: ignore[operator]
+        return [output, *torch.autograd.grad(output, leaves, slope.to(dtype))]
+
+    exact = run("joined", torch.float64)
+    errors = {
+        kind: max(
+            float((ours - truth).abs().amax().detach()) for ours, truth in zip(run(kind, dtype), exact, strict=True)
+        )
+        for kind in kinds
+    }
+    assert errors["apart"] <= max(1.5 * errors["joined"], 1e-6), errors
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
