@@ -29,14 +29,14 @@ class StructuralCheck(Section):
 class Load(Section):
     """What was asked of the server, the same for every arm."""
 
-    requests: Positive
-    """Requests per block."""
+    waves: Positive
+    """Waves of requests per block."""
     prompt_tokens: Positive
     """Tokens of each prompt."""
     output_tokens: Positive
     """Tokens generated per request, end-of-sequence ignored."""
     concurrency: tuple[Positive, ...]
-    """Requests in flight at once, each measured apart."""
+    """Requests of a wave, which start together; each number is measured apart."""
     warm_up_rounds: Count
     """Rounds thrown away before the first measured one."""
     pilot_rounds: Positive

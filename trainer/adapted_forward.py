@@ -73,17 +73,15 @@ class Injection:
 
     vector: Tensor
     """[B, o] for place `output`, [B, r] for `rank`; float32."""
-    positions: Tensor
-    """[B, S] bool: the positions that receive it; [1, R] where the pass runs R packed rows."""
+    receivers: Tensor
+    """[rows, B] float32: 1 where the row of the pass belongs to the sample and receives its vector, else 0."""
     place: Literal["output", "rank"]
     """Where it is added."""
-    samples: Tensor | None = None
-    """[R], the sample of each packed row; None where the pass is not packed."""
 
     def add_to(self, activation: Tensor) -> Tensor:
-        """`activation`, [B, S, features] or packed [1, R, features], with the vector added at the positions."""
-        vector = self.vector[:, None] if self.samples is None else self.vector.index_select(0, self.samples)[None]
-        return torch.addcmul(activation, self.positions[:, :, None].to(activation.dtype), vector.to(activation.dtype))
+        """`activation`, [B, S, features] or packed [1, R, features], with the vectors added."""
+        rows, dtype = activation.flatten(0, 1), activation.dtype
+        return torch.addmm(rows, self.receivers.to(dtype), self.vector.to(dtype)).view_as(activation)
 
 
 @dataclass

@@ -39,11 +39,6 @@ class Suffix:
         """The suffix that runs these positions."""
         return cls(boundary, runs, runs.flatten().nonzero().squeeze(1))
 
-    @property
-    def samples(self) -> Tensor:
-        """[R]: each row's sample."""
-        return self.rows // self.runs.shape[1]
-
     def pack(self, values: Tensor) -> Tensor:
         """[1, R] of values of all columns, [B, T - 1]."""
         return values[:, self.boundary :].flatten().index_select(0, self.rows)[None]

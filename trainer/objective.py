@@ -43,7 +43,7 @@ from trainer.dora import RowNorms
 from trainer.echo import EchoPath, source_layers, target_layers
 from trainer.layer_pass import LayerPass, listen_to_passes
 from trainer.supervised_rows import LossWeights, RowLosses, Rows, paired_rows, plain_rows, row_losses
-from trainer.two_pass import injections, receiving_positions, whole_pass
+from trainer.two_pass import injections, receivers, receiving_positions, whole_pass
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +151,13 @@ class Objective(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._echo_learns):
             if shares:
                 suffix = shared_prefix.suffix_of(batch)
-                echoes = injections(vectors, suffix.pack(received), echo.place, suffix.samples)
-                echo_pass = self._pass(norms, echoes)
+                receiving = receivers(received[:, batch.boundary :]).index_select(0, suffix.rows)
+                echo_pass = self._pass(norms, injections(vectors, receiving, echo.place))
                 echo_pass.prefix = plain_pass.keys_values
                 echo_hidden = shared_prefix.suffix_pass(self._backbone, echo_pass, batch, suffix)
                 ran_twice = F.pad(suffix.runs, (batch.boundary, 0))
             else:
-                echo_pass = self._pass(norms, injections(vectors, received, echo.place))
+                echo_pass = self._pass(norms, injections(vectors, receivers(received), echo.place))
                 echo_hidden = whole_pass(self._backbone, echo_pass, batch)
                 ran_twice = torch.ones_like(received)
         weights = _loss_weights(echo)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from trainer.adapted_forward import Injection
@@ -27,15 +28,24 @@ def receiving_positions(batch: Batch, positions: Literal["answers", "all"]) -> T
     return batch.before_answers if positions == "answers" else batch.attention_mask[:, :-1]
 
 
+def receivers(positions: Tensor) -> Tensor:
+    """[B x S, B] float32: for each row of a pass over S columns, 1 at its sample if it receives the echo.
+
+    Args:
+        positions: [B, S] bool, the receiving positions.
+    """
+    samples = torch.eye(len(positions), device=positions.device)
+    return (positions[:, :, None] * samples[:, None, :]).flatten(0, 1)
+
+
 def injections(
-    vectors: Mapping[str, Tensor], positions: Tensor, place: Literal["output", "rank"], samples: Tensor | None = None
+    vectors: Mapping[str, Tensor], receiving: Tensor, place: Literal["output", "rank"]
 ) -> dict[str, Injection]:
     """The echo of each target module, by its name.
 
     Args:
         vectors: what the echo path made, [B, f] by module name.
-        positions: [B, S] bool, the receiving positions among the columns of the pass; [1, R] of a packed pass.
+        receiving: [rows, B], see `receivers`.
         place: where in the module it is added.
-        samples: [R], the sample of each row of a packed pass.
     """
-    return {name: Injection(vector, positions, place, samples) for name, vector in vectors.items()}
+    return {name: Injection(vector, receiving, place) for name, vector in vectors.items()}

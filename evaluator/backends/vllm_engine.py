@@ -20,7 +20,11 @@ from schemas.eval_report import Arm
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build only
 
 from lm_eval.models.vllm_causallms import VLLM
+from vllm import SamplingParams
 from vllm.config.lora import MaxLoRARanks
+from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
+
+from evaluator.backends.prefix_scores import Prediction, Prefix, Request, inner_nodes, score
 
 
 class VllmBackend:
@@ -95,7 +99,7 @@ class VllmBackend:
 
 
 class VllmModel(VLLM):  # type: ignore[misc]
-    """VLLM whose texts leave special tokens out, as transformers' do."""
+    """VLLM whose texts leave special tokens out, as transformers' do, and that reads a prompt's choices together."""
 
     one_seed_per_batch = False
 
@@ -108,6 +112,27 @@ class VllmModel(VLLM):  # type: ignore[misc]
         """lm-eval's settings for vLLM, with special tokens skipped."""
         settings, until, new_tokens = VLLM.modify_gen_kwargs(*arguments, **keywords)
         return {**settings, "skip_special_tokens": True}, until, new_tokens
+
+    def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """By distinct prefixes where that asks for less than lm-eval's one prompt per choice, as with letters."""
+        window = self.max_length - 1  # a request has to leave room for the token that it generates
+        nodes = inner_nodes(requests, window)
+        if len(nodes) < len(requests) and max(map(len, nodes.values())) <= MAX_LOGPROB_TOKEN_IDS:
+            return score(requests, window, self._predict(nodes))
+        scores: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm)
+        return scores
+
+    def _predict(self, nodes: dict[Prefix, list[int]]) -> dict[Prefix, Prediction]:
+        settings = [
+            SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=tokens, detokenize=False)
+            for tokens in nodes.values()
+        ]
+        given = self._model_generate([list(prefix) for prefix in nodes], generate=True, sampling_params=settings)
+        completions = [answer.outputs[0] for answer in given]
+        return {
+            prefix: (completion.token_ids[0], {token: entry.logprob for token, entry in completion.logprobs[0].items()})
+            for prefix, completion in zip(nodes, completions, strict=True)
+        }
 
 
 def _slot(rank: int) -> int:

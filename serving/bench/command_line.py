@@ -49,7 +49,7 @@ def options_of(arguments: argparse.Namespace) -> BenchOptions:
         server=server,
         margin=arguments.margin,
         concurrency=tuple(arguments.concurrency),
-        requests=arguments.requests,
+        waves=arguments.waves,
         prompt_tokens=arguments.prompt_tokens,
         output_tokens=arguments.output_tokens,
         max_seconds=arguments.max_seconds,
@@ -75,7 +75,7 @@ def bench_parser() -> argparse.ArgumentParser:
         "--margin", type=float, default=MARGIN, help="relative difference that counts as equal (default 0.02)"
     )
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 4], help="requests in flight, each measured")
-    parser.add_argument("--requests", type=int, default=8, help="requests per block")
+    parser.add_argument("--waves", type=int, default=8, help="waves of so many requests per block")
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--output-tokens", type=int, default=32)
     parser.add_argument("--max-seconds", type=float, default=1800.0, help="longest time of measuring")

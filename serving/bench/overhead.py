@@ -47,7 +47,7 @@ class BenchOptions:
     server: ServeOptions
     margin: float = MARGIN
     concurrency: tuple[int, ...] = (1, 4)
-    requests: int = 8
+    waves: int = 8
     prompt_tokens: int = 64
     output_tokens: int = 32
     max_seconds: float = 1800.0
@@ -83,7 +83,7 @@ def measure_overhead(options: BenchOptions) -> OverheadReport:
         margin=options.margin,
         structure=structure,
         load=Load(
-            requests=options.requests,
+            waves=options.waves,
             prompt_tokens=options.prompt_tokens,
             output_tokens=options.output_tokens,
             concurrency=options.concurrency,
@@ -128,7 +128,7 @@ def make_plan(server: AttestedServer, candidate: VerifiedAdapter, options: Bench
             "base": server.weights.name,
         },
         concurrency=options.concurrency,
-        requests=options.requests,
+        waves=options.waves,
         prompt_tokens=options.prompt_tokens,
         output_tokens=options.output_tokens,
         vocabulary=tuple(sorted(vocabulary)),
@@ -147,6 +147,7 @@ def measure(server: AttestedServer, plan: Plan, options: BenchOptions) -> tuple[
             progress.advance(bar)
         planned = max(rounds_needed(noise, options.margin) for noise in control_noise(measured, plan))
         rounds = max(PILOT_ROUNDS, min(planned, options.max_rounds))
+        run = _round_runner(server.client, without_base(plan))
         progress.update(bar, description=f"rounds ({planned} asked for by the control's noise)")
         progress.update(bar, total=WARM_UP_ROUNDS + rounds)
         for number in range(PILOT_ROUNDS, rounds):
@@ -157,6 +158,11 @@ def measure(server: AttestedServer, plan: Plan, options: BenchOptions) -> tuple[
             run(number, measured)
             progress.advance(bar)
     return measured, planned
+
+
+def without_base(plan: Plan) -> Plan:
+    """The arms under test; the base's figures are for information, and the pilot has enough of them."""
+    return replace(plan, arms={arm: name for arm, name in plan.arms.items() if arm != "base"})
 
 
 def control_noise(measured: Measurements, plan: Plan) -> list[float]:

@@ -27,7 +27,7 @@ class Plan:
 
     arms: Mapping[str, str]
     concurrency: tuple[int, ...]
-    requests: int
+    waves: int
     prompt_tokens: int
     output_tokens: int
     vocabulary: tuple[int, ...]
@@ -65,7 +65,7 @@ async def measure_round(address: str, headers: Mapping[str, str], plan: Plan, nu
     ) as client:
         for concurrency in plan.concurrency:
             seed = plan.seed + 1000 * number + concurrency
-            prompts = random_prompts(max(plan.requests, concurrency), plan.prompt_tokens, plan.vocabulary, seed)
+            prompts = random_prompts(plan.waves * concurrency, plan.prompt_tokens, plan.vocabulary, seed)
             seen: dict[str, list[BlockSpeed]] = {arm: [] for arm in plan.arms}
             for arm in palindrome(tuple(plan.arms), seed):
                 block = await run_block(client, plan.arms[arm], prompts, plan.output_tokens, concurrency)

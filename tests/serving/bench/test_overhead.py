@@ -95,7 +95,7 @@ def test_another_rank_is_another_structure(twins):
 @pytest.mark.timeout(900)
 def test_the_proof_on_the_real_server(twins, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    small = ["--requests", "2", "--prompt-tokens", "8", "--output-tokens", "4", "--concurrency", "1", "2"]
+    small = ["--waves", "2", "--prompt-tokens", "8", "--output-tokens", "4", "--concurrency", "1", "2"]
     limits = ["--max-rounds", "6", "--margin", "0.9", "--no-merged", "--output", str(tmp_path / "report.json")]
     code = bench([str(twins["echo"].root), "--against", str(twins["plain"].root), *small, *limits])
     report = OverheadReport.read(tmp_path / "report.json")
