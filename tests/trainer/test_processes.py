@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,11 +19,8 @@ from schemas.run_directory import RunDirectory
 
 
 def torchrun(processes: int, *arguments: object) -> list[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    return [*launcher, "--master-port", str(port), "-m", "trainer", *map(str, arguments)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [*launcher, "-m", "trainer", *map(str, arguments)]
 
 
 def adapters_differ_by(one: RunDirectory, other: RunDirectory) -> float:
