@@ -41,10 +41,6 @@ class RecordingModel:
         """Log-likelihoods of continuations, one per request."""
         return self._answers("loglikelihood", requests)
 
-    def loglikelihood_rolling(self, requests: list[Any]) -> list[Answer]:
-        """No task of ours asks for it."""
-        raise NotImplementedError
-
     def _answers(self, kind: str, requests: list[Any]) -> list[Answer]:
         keys = _keys(kind, requests)
         missing = {key: request for key, request in zip(keys, requests, strict=True) if self._store.get(key) is None}

@@ -132,7 +132,7 @@ def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -
         backend=arguments.backend,
         device=device,
         limit=getattr(arguments, "limit", None),
-        batch_size=arguments.batch_size or (suite.batch_size if arguments.backend == "hf" else 1024),
+        batch_size=arguments.batch_size or (suite.batch_size if arguments.backend == "hf" else 256),
         with_base=not getattr(arguments, "no_base", False),
         answers=arguments.answers or subject.run.root.parent / ".answers",
     )

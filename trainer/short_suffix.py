@@ -47,7 +47,7 @@ class _Attend(torch.autograd.Function):
         *tensors, hidden, scale = inputs
         ctx.save_for_backward(*tensors, hidden)
         ctx.scale = scale
-        with _in_float32(tensors[0]):
+        with _without_autocast(tensors[0]):
             query, key, value, plain_key, plain_value = (tensor.float() for tensor in tensors)
             weights = _weights(query, key, plain_key, hidden, scale)
             columns = plain_key.shape[2]
@@ -59,7 +59,7 @@ class _Attend(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, hidden = ctx.saved_tensors
-        with _in_float32(gradient):
+        with _without_autocast(gradient):
             query, key, value, plain_key, plain_value = (tensor.float() for tensor in tensors)
             gradient, columns = gradient.float(), plain_key.shape[2]
             weights = _weights(query, key, plain_key, hidden, ctx.scale)
@@ -78,5 +78,5 @@ def _weights(query: Tensor, key: Tensor, plain_key: Tensor, hidden: Tensor, scal
     return torch.softmax(scores.mul_(scale).masked_fill_(hidden, float("-inf")), dim=-1)
 
 
-def _in_float32(tensor: Tensor) -> torch.autocast:
+def _without_autocast(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)

@@ -109,8 +109,8 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         return self._side_by_side(self._generate, [request.args for request in requests])
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
-        """No task of ours asks for it."""
-        raise NotImplementedError
+        """lm-eval's base class wants it; it is for perplexities, which no suite here asks for."""
+        raise NotImplementedError("perplexity tasks need the hf or the vllm backend")
 
     def log_probabilities(self, token_ids: Sequence[int]) -> list[float]:
         """Log-probability of every token after the first, given those before it."""

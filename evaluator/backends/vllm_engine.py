@@ -22,9 +22,17 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build on
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import SamplingParams
 from vllm.config.lora import MaxLoRARanks
+from vllm.platforms import current_platform
 from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
 from evaluator.backends.prefix_scores import Prediction, Prefix, Request, inner_nodes, score
+
+if current_platform.is_cpu():
+    # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
+_FEW_TOKENS = 4
+"""Continuations up to this length may be read by prefix; a letter is one token or two, an ending is dozens."""
 
 
 class VllmBackend:
@@ -84,8 +92,6 @@ class VllmBackend:
                 "max_loras": 2 if self._device == "cpu" else 1,
             }
         if self._device == "cpu":
-            # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.
-            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
             settings |= {"enforce_eager": True, "gpu_memory_utilization": 0.4}
         return settings
 
@@ -116,9 +122,10 @@ class VllmModel(VLLM):  # type: ignore[misc]
     def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """By distinct prefixes where that asks for less than lm-eval's one prompt per choice, as with letters."""
         window = self.max_length - 1  # a request has to leave room for the token that it generates
-        nodes = inner_nodes(requests, window)
-        if len(nodes) < len(requests) and max(map(len, nodes.values())) <= MAX_LOGPROB_TOKEN_IDS:
-            return score(requests, window, self._predict(nodes))
+        if all(len(continuation) <= _FEW_TOKENS for _, _, continuation in requests):
+            nodes = inner_nodes(requests, window)
+            if len(nodes) < len(requests) and max(map(len, nodes.values())) <= MAX_LOGPROB_TOKEN_IDS:
+                return score(requests, window, self._predict(nodes))
         scores: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm)
         return scores
 

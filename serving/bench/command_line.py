@@ -74,8 +74,14 @@ def bench_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--margin", type=float, default=MARGIN, help="relative difference that counts as equal (default 0.02)"
     )
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 4], help="requests in flight, each measured")
-    parser.add_argument("--waves", type=int, default=8, help="waves of so many requests per block")
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        nargs="+",
+        default=[1, 4],
+        help="requests of a wave, which start together; each number is measured",
+    )
+    parser.add_argument("--waves", type=int, default=8, help="waves per block")
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--output-tokens", type=int, default=32)
     parser.add_argument("--max-seconds", type=float, default=1800.0, help="longest time of measuring")

@@ -1,7 +1,7 @@
 """One block: waves of requests to one model, timed token by token by a streaming client.
 
-The requests of a wave start together, and the next wave when all are answered. In an open queue the first token's time
-would be the luck of who arrives while whose prompt is computed, far larger than any adapter's cost.
+The requests of a wave start together, and the next wave when all are answered. Were each request followed by the next at
+once, the first token's time would be the luck of whose prompt is computed just then, far larger than any adapter's cost.
 """
 
 from __future__ import annotations
