@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schemas.errors import OK
 from schemas.training_bench import Arm, ArmResult, BenchConfig, BenchReport, SweepPoint
+from trainer.allocator import keep_freed_memory
 from trainer.bench_arms import TimedArm, bench_base, make_arm
 from trainer.bench_data import bench_examples, supervised_share, with_length, with_share
 from trainer.bench_machine import bench_device, machine_facts
@@ -90,6 +91,8 @@ def measure(bench: BenchConfig, out: Path, *, memory: bool, console: Console) ->
     device = bench_device(bench)
     facts = machine_facts(bench, device)
     peaks = _peaks(bench, out, console) if memory else {}
+    if device.type == "cpu":
+        keep_freed_memory()  # as a training run does; the arms of transformers gain by it too
     base = bench_base(bench.model, bench.dtype, device)
     parameters = sum(parameter.numel() for parameter in base.parameters())
     with console.status("Building the arms"):

@@ -57,32 +57,35 @@ def _counted_from_zero(layers: Sequence[int], depth: int, key: str) -> list[int]
     return named
 
 
-class Injector(nn.Module):
-    """The projection and gate networks of one adapted module."""
+class Injectors(nn.Module):
+    """The projection and gate networks of all adapted modules of one width, side by side: a few products for all of them.
 
-    def __init__(self, hidden: int, bottleneck: int, features: int, echo: EchoConfig) -> None:
+    Args:
+        count: n, the modules.
+        hidden: d.
+        features: f.
+        echo: the echo section of the config.
+    """
+
+    def __init__(self, count: int, hidden: int, features: int, echo: EchoConfig) -> None:
         super().__init__()
         self.scale = echo.scale
-        self.projection_in = nn.Linear(hidden, bottleneck, bias=False)  # W1
-        self.projection_out = nn.Linear(bottleneck, features, bias=False)  # W2
-        self.gate_in = nn.Linear(hidden, bottleneck, bias=False)  # U1
-        self.gate_out = nn.Linear(bottleneck, features)  # U2 and c
-        self.gate_bias = echo.gate_bias
+        self.inner = nn.Parameter(torch.empty(2, count, echo.bottleneck, hidden))  # W1 of each module, then U1
+        self.outer = nn.Parameter(torch.zeros(2, count, features, echo.bottleneck))  # W2 of each, then U2
+        self.gate_bias = nn.Parameter(torch.full((count, features), echo.gate_bias))  # c
 
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """W1, U1 of variance 1 / d, since z has unit variance; W2, U2 zero; c the configured bias."""
-        for first in (self.projection_in, self.gate_in):
-            nn.init.normal_(first.weight, std=first.in_features**-0.5, generator=generator)
-        nn.init.zeros_(self.projection_out.weight)
-        nn.init.zeros_(self.gate_out.weight)
-        nn.init.constant_(self.gate_out.bias, self.gate_bias)
+    def initialise(self, index: int, generator: torch.Generator) -> None:
+        """One module's W1 and U1: of variance 1 / d, since z has unit variance."""
+        for weight in self.inner[:, index]:
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
 
     def forward(self, z: Tensor) -> Tensor:
-        """The injected vector, [B, f], of z, [B, d]."""
-        projection = self.projection_out(torch.tanh(self.projection_in(z)))
-        gate = torch.sigmoid(self.gate_out(torch.tanh(self.gate_in(z))))
-        injected: Tensor = self.scale * gate * projection
+        """The injected vectors, [n, B, f], of z, [B, d]."""
+        inner = torch.tanh(F.linear(z, self.inner.flatten(0, 2)))
+        inner = inner.view(len(z), *self.inner.shape[:3]).permute(1, 2, 0, 3)  # [2, n, B, q]
+        projection, gate = (inner @ self.outer.mT).unbind()
+        injected: Tensor = self.scale * torch.sigmoid(gate + self.gate_bias[:, None]) * projection
         return injected
 
 
@@ -100,12 +103,15 @@ class EchoPath(nn.Module):
         super().__init__()
         self.content = echo.content
         self.place = echo.place
-        self.target_names = tuple(target.name for target in targets)
-        injectors = [Injector(hidden, echo.bottleneck, _features(target, echo), echo) for target in targets]
-        self.injectors = nn.ModuleList(injectors)
+        self.names: dict[str, list[str]] = {}  # by width
+        for target in targets:
+            self.names.setdefault(str(_features(target, echo)), []).append(target.name)
+        groups = {width: Injectors(len(names), hidden, int(width), echo) for width, names in self.names.items()}
+        self.injectors = nn.ModuleDict(groups)
         generator = torch.Generator().manual_seed(seed)
-        for injector in injectors:
-            injector.initialise(generator)
+        for target in targets:
+            width = str(_features(target, echo))
+            groups[width].initialise(self.names[width].index(target.name), generator)
         if echo.content == "constant":
             self.constant = nn.Parameter(torch.randn(hidden, generator=generator))
 
@@ -117,7 +123,11 @@ class EchoPath(nn.Module):
         """
         with torch.autocast(boundary_states[0].device.type, enabled=False):
             z = self._content(summary(boundary_states))
-            return {name: injector(z) for name, injector in zip(self.target_names, self.injectors, strict=True)}
+            return {
+                name: vector
+                for width, injectors in self.injectors.items()
+                for name, vector in zip(self.names[width], injectors(z).unbind(), strict=True)
+            }
 
     def _content(self, z: Tensor) -> Tensor:
         if self.content == "constant":

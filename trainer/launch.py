@@ -13,6 +13,7 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.train_config import TrainConfig
+from trainer.allocator import keep_freed_memory
 
 Decision = TypeVar("Decision")
 
@@ -28,11 +29,14 @@ def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
         raise UserError(
             "training.device is cuda, but torch sees no GPU", where="training.device", fix="use auto or cpu"
         )
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=config.training.device == "cpu",
         log_with=list(config.training.report_to) or None,
         project_config=ProjectConfiguration(project_dir=str(run.root), logging_dir=str(run.root / "trackers")),
     )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    return accelerator
 
 
 def decided_by_first(accelerator: Accelerator, decide: Callable[[], Decision]) -> Decision:

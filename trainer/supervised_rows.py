@@ -174,41 +174,55 @@ def _add(gradients: list[Tensor], found: Sequence[Tensor], part: slice, hidden_c
 def _differentiate(logits: Sequence[Tensor], rows: Rows, targets: Tensor, needs_gradient: bool) -> Tensor:
     """[4]: a chunk's losses. Writes the gradient of the weighted sum over the logits, which nobody needs afterwards.
 
-    On a CPU it goes block by block, so that the dozen temporaries of a loss stay in the cache.
+    On a CPU it goes block by block, so that the temporaries of a loss stay in the cache.
     """
     sums = torch.zeros(4, dtype=torch.float32, device=targets.device)
     block = max(1, _CACHED_ELEMENTS // logits[0].shape[1]) if targets.device.type == "cpu" else len(targets)
     for start in range(0, len(targets), block):
         part = slice(start, start + block)
-        with torch.set_grad_enabled(needs_gradient):
-            leaves = [path[part].detach().requires_grad_(needs_gradient) for path in logits]
-            total, *terms = _weighted_losses(leaves, rows, targets[part])
-        if needs_gradient:
-            slopes = torch.autograd.grad(total, leaves, materialize_grads=True)
-            for path, slope in zip(logits, slopes, strict=True):
-                path[part] = slope
-        sums += torch.stack([total.detach(), *(term.detach() for term in terms)])
+        sums += _weighted_losses([path[part] for path in logits], rows, targets[part], needs_gradient)
     return sums
 
 
-def _weighted_losses(logits: Sequence[Tensor], rows: Rows, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The weighted sum, CE_off, CE_on and tau^2 KL of logits [C, V], the plain path's and the echo path's if it ran."""
-    weights = rows.weights
-    plain = F.cross_entropy(logits[0], targets, reduction="sum")
+def _weighted_losses(logits: Sequence[Tensor], rows: Rows, targets: Tensor, needs_gradient: bool) -> Tensor:
+    """[4]: the weighted sum, CE_off, CE_on and tau^2 KL of logits [C, V], the plain path's and the echo path's if it ran.
+
+    Writes the weighted sum's gradient over the logits, by its formulas: autograd takes twice the passes over memory.
+    """
+    weights, both = rows.weights, len(logits) == 2
+    distillation, slope, student = logits[0].new_zeros(()), None, logits[0]
+    if both and weights.distillation:
+        teacher, student = (logits[1], logits[0]) if weights.teacher == "echo" else logits
+        distillation, slope = divergence(teacher, student, weights.temperature)
+    plain = _cross_entropy(logits[0], targets, weights.plain + weights.echo * rows.echo_is_plain, needs_gradient)
     echo = plain if rows.echo_is_plain else plain.new_zeros(())
-    distillation = plain.new_zeros(())
-    if len(logits) == 2:
-        if weights.echo:
-            echo = F.cross_entropy(logits[1], targets, reduction="sum")
-        if weights.distillation:
-            teacher, student = (logits[1], logits[0]) if weights.teacher == "echo" else logits
-            distillation = divergence(teacher.detach(), student, weights.temperature)
+    if both:
+        echo = _cross_entropy(logits[1], targets, weights.echo, needs_gradient)
+    if slope is not None and needs_gradient:
+        student.add_(slope, alpha=weights.distillation)
     total = weights.plain * plain + weights.echo * echo + weights.distillation * distillation
-    return total, plain, echo, distillation
+    return torch.stack([total, plain, echo, distillation])
 
 
-def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """tau^2 KL(teacher || student), summed over the rows of logits [C, V]."""
+def _cross_entropy(logits: Tensor, targets: Tensor, weight: float, needs_gradient: bool) -> Tensor:
+    """The cross-entropy summed over rows, [C, V]; the logits become `weight` (softmax - one-hot), its gradient."""
+    if not weight:
+        logits.zero_()
+        return logits.new_zeros(())
+    log_probabilities = F.log_softmax(logits, dim=-1)
+    if needs_gradient:
+        torch.exp(log_probabilities, out=logits)
+        logits.scatter_add_(1, targets[:, None], -torch.ones_like(logits[:, :1]))
+        logits.mul_(weight)
+    return F.nll_loss(log_probabilities, targets, reduction="sum")
+
+
+def divergence(teacher: Tensor, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """tau^2 KL(teacher || student), summed over the rows of logits [C, V], and its gradient over the student's."""
     expected = F.log_softmax(teacher / temperature, dim=-1)
     predicted = F.log_softmax(student / temperature, dim=-1)
-    return F.kl_div(predicted, expected, reduction="sum", log_target=True) * temperature**2
+    gap = expected - predicted
+    expected.exp_()
+    value = gap.mul_(expected).sum() * temperature**2
+    slope = predicted.exp_().sub_(expected).mul_(temperature)  # tau^2 times d KL / d (student / tau), times 1 / tau
+    return value, slope

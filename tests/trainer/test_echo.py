@@ -64,9 +64,27 @@ def test_training_starts_at_the_plain_path(objectives: ModuleType, method: str, 
 def test_the_zero_started_projection_has_a_gradient_at_once(objectives: ModuleType) -> None:
     objective = objectives.objective_of(objectives.train_config(), trained=False)
     _, found = objectives.gradients(objective, [objectives.ragged_batch()])
-    projections = [gradient for name, gradient in found.items() if "projection_out" in name]
+    projections = [matrix for name, gradient in found.items() if "outer" in name for matrix in gradient[0]]
     assert len(projections) == 2 * 5
     assert all(gradient.norm() > 0 for gradient in projections)
+
+
+@pytest.mark.parametrize("place", ["output", "rank"])
+def test_each_module_has_networks_of_its_own(objectives: ModuleType, place: str) -> None:
+    path = objectives.objective_of(objectives.train_config(echo={"place": place})).echo
+    states = [torch.randn(3, 32), torch.randn(3, 32)]
+    z, vectors = summary(states), path(states)
+    expected = []
+    for injectors in path.injectors.values():
+        (w1, u1), (w2, u2) = injectors.inner, injectors.outer
+        expected += [
+            injectors.scale
+            * (z @ u1[i].T).tanh().matmul(u2[i].T).add(c).sigmoid()
+            * (z @ w1[i].T).tanh().matmul(w2[i].T)
+            for i, c in enumerate(injectors.gate_bias)
+        ]
+    assert list(vectors) == [name for names in path.names.values() for name in names]
+    torch.testing.assert_close(list(vectors.values()), expected)
 
 
 def test_initial_weights_depend_on_the_seed_alone(objectives: ModuleType) -> None:
