@@ -75,6 +75,8 @@ class Equivalence(Section):
     """Requests in flight."""
     ratio: float
     """Geometric mean over rounds."""
+    rounds: tuple[float, ...]
+    """Ratio of every round, in the order of measuring: what the test was computed from."""
     low: float
     """Lower end of the 90 % interval, the one that belongs to TOST at 5 %."""
     high: float

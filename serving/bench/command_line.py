@@ -81,7 +81,9 @@ def bench_parser() -> argparse.ArgumentParser:
         default=[1, 4],
         help="requests of a wave, which start together; each number is measured",
     )
-    parser.add_argument("--waves", type=int, default=8, help="waves per block")
+    parser.add_argument(
+        "--waves", type=int, default=2, help="waves per block; the arms take turns after each (default: 2)"
+    )
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--output-tokens", type=int, default=32)
     parser.add_argument("--max-seconds", type=float, default=1800.0, help="longest time of measuring")

@@ -40,6 +40,7 @@ class BenchOptions:
 
     Attributes:
         server: how to start the server; its runs are candidate and opponent.
+        waves: per block. Few, so that the arms take turns faster than the machine's speed drifts.
         max_seconds: measuring ends after this time even if the control's noise asks for more rounds.
         merged: also serve the candidate merged into its base, for information.
     """
@@ -47,7 +48,7 @@ class BenchOptions:
     server: ServeOptions
     margin: float = MARGIN
     concurrency: tuple[int, ...] = (1, 4)
-    waves: int = 8
+    waves: int = 2
     prompt_tokens: int = 64
     output_tokens: int = 32
     max_seconds: float = 1800.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -16,13 +17,15 @@ def compare_arms(measured: Measurements, plan: Plan, margin: float) -> list[Equi
     for concurrency in plan.concurrency:
         for metric in METRICS:
             for arm in ("candidate", "control"):
-                result = tost(measured.log_ratios(arm, "opponent", metric, concurrency), margin)
+                log_ratios = measured.log_ratios(arm, "opponent", metric, concurrency)
+                result = tost(log_ratios, margin)
                 tests.append(
                     Equivalence(
                         arm=arm,
                         metric=metric,
                         concurrency=concurrency,
                         ratio=result.ratio,
+                        rounds=tuple(round(math.exp(value), 6) for value in log_ratios),
                         low=result.low,
                         high=result.high,
                         p_value=result.p_value,

@@ -23,6 +23,26 @@ def torchrun(processes: int, *arguments: object) -> list[str]:
     return [*launcher, "-m", "trainer", *map(str, arguments)]
 
 
+def run_to_end(command: list[str], seconds: float = 240) -> str:
+    """What the command printed; processes that wait for each other for ever are shown where they stand."""
+    launched = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONFAULTHANDLER": "1"},
+    )
+    try:
+        printed, errors = launched.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        for worker in workers_of(launched.pid):
+            os.kill(worker, signal.SIGABRT)  # it prints its stack
+        _, errors = launched.communicate()
+        pytest.fail(f"not at its end after {seconds:.0f} s:\n{errors}")
+    assert launched.returncode == 0, errors
+    return printed
+
+
 def adapters_differ_by(one: RunDirectory, other: RunDirectory) -> float:
     tensors = [safetensors.torch.load_file(run.adapter / "adapter_model.safetensors") for run in (one, other)]
     return max(float((tensors[0][name] - tensors[1][name]).abs().max()) for name in tensors[0])
@@ -49,9 +69,7 @@ def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_bat
         for name in ("one", "two")
     ]
     one = training_runs.run(training_runs.load_config(configs[0]))
-    command = torchrun(2, configs[1], "--training.sharding", sharding)
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_to_end(torchrun(2, configs[1], "--training.sharding", sharding))
     two = RunDirectory(tmp_path / "two" / "runs" / "run")
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert adapters_differ_by(one, two) < 1e-5
@@ -68,13 +86,11 @@ def test_a_lost_worker_fails_the_run_and_the_restart_goes_on(
     run = RunDirectory(tmp_path / "runs" / "run")
     launched = subprocess.Popen(torchrun(2, config), stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for(lambda: any(run.checkpoints.glob("step-*")), launched)
-    os.kill(worker_of(launched.pid), signal.SIGKILL)
+    os.kill(workers_of(launched.pid)[-1], signal.SIGKILL)
     launched.communicate(timeout=120)
     assert launched.returncode != 0
     assert not run.adapter.exists()
-    again = subprocess.run(torchrun(2, config, "--training.log_every", "1"), capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "resuming from step-" in again.stdout
+    assert "resuming from step-" in run_to_end(torchrun(2, config, "--training.log_every", "1"))
     assert run.manifest.exists()
 
 
@@ -84,7 +100,6 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def worker_of(launcher: int) -> int:
-    """The last started child of the launcher."""
-    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-    return int(children[-1])
+def workers_of(launcher: int) -> list[int]:
+    """The launcher's children, in the order of their start."""
+    return [int(child) for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()]
