@@ -7,9 +7,9 @@ import asyncio
 import collections
 import os
 import random
-import subprocess
 
 import httpx
+import psutil
 import pytest
 from openai import AsyncOpenAI
 
@@ -52,14 +52,8 @@ async def cancelled(client, model, question):
 
 def resident_megabytes(pid):
     """Of the whole process tree."""
-    rows = [
-        [int(field) for field in line.split()]
-        for line in subprocess.run(["ps", "-eo", "pid=,ppid=,rss="], capture_output=True, text=True).stdout.splitlines()
-    ]
-    tree = {pid}
-    for _ in rows:
-        tree |= {row[0] for row in rows if row[1] in tree}
-    return sum(row[2] for row in rows if row[0] in tree) / 1024
+    server = psutil.Process(pid)
+    return sum(process.memory_info().rss for process in (server, *server.children(recursive=True))) / 2**20
 
 
 def test_mixed_load_gives_every_client_its_own_answer_and_memory_stays_flat(endpoint, models):

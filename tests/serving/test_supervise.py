@@ -3,11 +3,11 @@
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from schemas.serving_attestation import ServingAttestation
@@ -17,13 +17,8 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 def descendants(pid):
     """Every living process below `pid`."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True).stdout
-    rows = [line.split() for line in listing.splitlines()]
-    found, parents = set(), {pid}
-    while parents:
-        parents = {int(row[0]) for row in rows if int(row[1]) in parents and not row[2].startswith("Z")} - found
-        found |= parents
-    return found
+    children = psutil.Process(pid).children(recursive=True)
+    return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
 
 
 def alive(pids):
