@@ -1,7 +1,7 @@
 """The allocator of a CPU's memory keeps what a step frees, since the next step needs as much again.
 
 By itself glibc gives large freed blocks back to the kernel, and the next step touches each of their pages anew: up to
-80,000 page faults in a step of `python -m trainer bench`, 3 to 5 % of its time, and most of its unevenness.
+80,000 page faults in a step of `python -m trainer bench`, some 4 % of its time.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ Decision = TypeVar("Decision")
 def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
     """The Accelerator of this process; under torchrun or `accelerate launch`, one of several.
 
+    On a CPU the process keeps the memory it frees from then on (trainer/allocator.py).
+
     Raises:
         UserError: a tracker is not installed, or a GPU is asked for where there is none.
     """

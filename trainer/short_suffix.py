@@ -48,7 +48,7 @@ class _Attend(torch.autograd.Function):
         ctx.save_for_backward(*tensors, hidden)
         ctx.scale = scale
         with _without_autocast(tensors[0]):
-            query, key, value, plain_key, plain_value = (_plain(tensor) for tensor in tensors)
+            query, key, value, plain_key, plain_value = (_as_float32(tensor) for tensor in tensors)
             weights = _weights(query, key, plain_key, hidden, scale)
             columns = plain_key.shape[2]
             attended = weights[..., :columns] @ plain_value + weights[..., columns:] @ value
@@ -60,7 +60,7 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, hidden = ctx.saved_tensors
         with _without_autocast(gradient):
-            query, key, value, plain_key, plain_value = (_plain(tensor) for tensor in tensors)
+            query, key, value, plain_key, plain_value = (_as_float32(tensor) for tensor in tensors)
             gradient, columns = gradient.float(), plain_key.shape[2]
             weights = _weights(query, key, plain_key, hidden, ctx.scale)
             slopes = torch.cat([gradient @ plain_value.mT, gradient @ value.mT], dim=-1)
@@ -78,8 +78,8 @@ def _weights(query: Tensor, key: Tensor, plain_key: Tensor, hidden: Tensor, scal
     return torch.softmax(scores.mul_(scale).masked_fill_(hidden, float("-inf")), dim=-1)
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    """float32 and contiguous: a product with a transposed view of anything else copies it by columns, each time."""
+def _as_float32(tensor: Tensor) -> Tensor:
+    """Contiguous too: a product with the transpose of anything else would copy it by columns, each time."""
     return tensor.float().contiguous()
 
 

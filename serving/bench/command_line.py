@@ -84,12 +84,12 @@ def bench_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--waves", type=int, default=2, help="waves per block; the arms take turns after each (default: 2)"
     )
-    parser.add_argument("--prompt-tokens", type=int, default=64)
-    parser.add_argument("--output-tokens", type=int, default=32)
-    parser.add_argument("--max-seconds", type=float, default=1800.0, help="longest time of measuring")
-    parser.add_argument("--max-rounds", type=int, default=400)
+    parser.add_argument("--prompt-tokens", type=int, default=64, help="tokens of each prompt (default: 64)")
+    parser.add_argument("--output-tokens", type=int, default=32, help="tokens of each answer (default: 32)")
+    parser.add_argument("--max-seconds", type=float, default=1800.0, help="longest time of measuring (default: 1800)")
+    parser.add_argument("--max-rounds", type=int, default=400, help="most rounds (default: 400)")
     parser.add_argument("--no-merged", action="store_true", help="leave out the merged model's figures")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts and of the arms' order (default: 0)")
     parser.add_argument("--port", type=int, help="port of the server under test (default: a free one)")
     parser.add_argument(
         "--output", type=Path, help="report (default: RUN/overhead/report.json); the plot lies beside it"
