@@ -1,4 +1,4 @@
-"""What a step frees, the next one finds again without a page fault."""
+"""What a step frees, the next one finds again without a page fault, and the process does not grow by it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,43 @@ import sys
 
 import pytest
 
-_FEWEST_FAULTS_OF_A_TENSOR = """
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+
+_MEBIBYTE = 2**20
+
+_STEPS = """
 import resource, sys
+import psutil
 import torch
 from trainer.allocator import keep_freed_memory
-if sys.argv[1] == "kept":
+how, figure, block, blocks = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+if how == "kept":
     keep_freed_memory()
-faults = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
-for _ in range(6):
-    torch.ones(25_000_000)
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(min(after - before for before, after in zip(faults, faults[1:])))
+figures = []
+for _ in range(40):
+    step = [torch.ones(block // 4 + 1000 * index) for index in range(blocks)]
+    del step
+    if figure == "faults":
+        figures.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    else:
+        figures.append(psutil.Process().memory_info().rss)
+print(figures[-1] - figures[-11])
 """
 
 
-def fewest_faults(how: str) -> int:
-    command = [sys.executable, "-c", _FEWEST_FAULTS_OF_A_TENSOR, how]
+def rise(how: str, figure: str, *, block: int, blocks: int) -> int:
+    """By how much page faults or resident bytes rise over the last 10 of 40 steps that fill blocks of so many bytes."""
+    command = [sys.executable, "-c", _STEPS, how, figure, str(block), str(blocks)]
     return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_freed_memory_is_kept() -> None:
-    pages = 100_000_000 // 4096
-    assert fewest_faults("given back") > pages // 2
-    assert fewest_faults("kept") < pages // 100
+    block, blocks = 2 * _MEBIBYTE, 40
+    pages = 10 * blocks * block // 4096
+    assert rise("given back", "faults", block=block, blocks=blocks) > pages // 4
+    assert rise("kept", "faults", block=block, blocks=blocks) < pages // 100
+
+
+@pytest.mark.parametrize("block", [2 * _MEBIBYTE, 20 * _MEBIBYTE, 100 * _MEBIBYTE])
+def test_the_process_does_not_grow(block: int) -> None:
+    assert rise("kept", "resident", block=block, blocks=3) <= block
