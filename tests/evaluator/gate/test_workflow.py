@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
 def test_actionlint_finds_nothing() -> None:
     found = subprocess.run([str(ACTIONLINT), str(WORKFLOW)], capture_output=True, text=True, timeout=60, check=False)
     assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_zizmor_finds_no_way_in() -> None:
+    command = [Path(sys.executable).with_name("zizmor"), "--offline", "--no-progress", "--pedantic", WORKFLOW]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 0, found.stdout
 
 
 def test_every_action_is_pinned_to_a_commit_and_names_its_version() -> None:
