@@ -10,6 +10,9 @@ from schemas.base_model import read_config
 
 DEFAULT_NEW_TOKENS = 256  # lm-eval's, where a task names none
 
+Request = tuple[Any, list[int], list[int]]
+"""A cache key, the prompt's tokens, the continuation's: what lm-eval asks the log-likelihood of."""
+
 
 def context_window(directory: Path) -> int | None:
     """Longest input of a model in tokens, new ones included; None where its config does not say."""
@@ -29,6 +32,19 @@ def cap_new_tokens(tasks: Mapping[str, Any], window: int | None) -> tuple[str, .
             settings["max_gen_toks"] = window // 2
             notes.append(f"{name}: {window // 2} new tokens instead of {wanted}, the model's window is {window}")
     return tuple(notes)
+
+
+def fitting(requests: Sequence[Request], window: int) -> list[Request]:
+    """Requests whose prompts lost the beginning that does not fit, one rule for all backends.
+
+    Prompt and continuation leave one token of the window free: servers generate one even where they are only asked for
+    log-probabilities, and transformers, which need not, would then see one token more of the same prompt.
+
+    Args:
+        requests: cache key, the prompt's tokens and the continuation's.
+        window: see `context_window`.
+    """
+    return [(key, prompt[-max(1, window - 1 - len(rest)) :], rest) for key, prompt, rest in requests]
 
 
 def cut_prompts(directory: Path, logged: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from lm_eval.api.model import TemplateLM
 from openai import APIConnectionError, APIStatusError, AuthenticationError, OpenAI, PermissionDeniedError
 from transformers import AutoTokenizer
 
-from evaluator.context_window import DEFAULT_NEW_TOKENS, context_window
+from evaluator.context_window import DEFAULT_NEW_TOKENS, Request, context_window, fitting
 from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.eval_report import Arm
@@ -116,9 +116,10 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         """Log-probability of every token after the first, given those before it."""
         return [value for value, _ in self._score(token_ids)]
 
-    def _loglikelihood_tokens(self, requests: Sequence[Any], **_: object) -> list[tuple[float, bool]]:
+    def _loglikelihood_tokens(self, requests: Sequence[Request], **_: object) -> list[tuple[float, bool]]:
+        fitted = requests if self._window is None else fitting(requests, self._window)
         # One by one: prompt log-probabilities of two sequences at once end vLLM 0.32's engine where it serves adapters on a CPU.
-        return _guarded(self._client.base_url, lambda: [self._continuation(request) for request in requests])
+        return _guarded(self._client.base_url, lambda: [self._continuation(request) for request in fitted])
 
     def _generate(self, arguments: tuple[str, dict[str, Any]]) -> str:
         prompt, settings = arguments
@@ -126,7 +127,7 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         stop = [text for text in settings.get("until", []) if text]
         answer = self._client.completions.create(
             model=self.name,
-            prompt=self._fitting(self.tok_encode(prompt), new_tokens),
+            prompt=self._cut(self.tok_encode(prompt), new_tokens),
             max_tokens=new_tokens,
             temperature=settings.get("temperature", 0.0) if settings.get("do_sample") else 0.0,
             top_p=settings.get("top_p", 1.0),
@@ -136,9 +137,9 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         text = answer.choices[0].text
         return min((text.split(end)[0] for end in stop), key=len, default=text)
 
-    def _continuation(self, request: tuple[object, list[int], list[int]]) -> tuple[float, bool]:
+    def _continuation(self, request: Request) -> tuple[float, bool]:
         _, context, continuation = request
-        scored = self._score(self._fitting(context + continuation, 1))[-len(continuation) :]
+        scored = self._score(context + continuation)[-len(continuation) :]
         return sum(value for value, _ in scored), all(value >= max(top.values()) for value, top in scored)
 
     def _score(self, token_ids: Sequence[int]) -> list[tuple[float, dict[str, float]]]:
@@ -151,7 +152,7 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         assert given.top_logprobs is not None
         return list(zip(given.token_logprobs, given.top_logprobs, strict=True))[1 : len(token_ids)]
 
-    def _fitting(self, token_ids: list[int], new_tokens: int) -> list[int]:
+    def _cut(self, token_ids: list[int], new_tokens: int) -> list[int]:
         """The end of what does not fit beside the new tokens, as the other backends cut it."""
         return token_ids if self._window is None else token_ids[-(self._window - new_tokens) :]
 

@@ -1,7 +1,8 @@
 """The reference backend: transformers and PEFT under lm-eval's HFLM.
 
-Three things of HFLM are done otherwise here, because they change scores: it resizes embeddings when an adapter is loaded,
-it lets the model's own generation_config add settings to the task's, and its stop criterion ends all beams at once.
+Four things of HFLM are done otherwise here, because they change scores: it resizes embeddings when an adapter is loaded,
+it lets the model's own generation_config add settings to the task's, its stop criterion ends all beams at once, and it cuts
+long prompts one token later than servers can.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from lm_eval.models.utils_hf import stop_sequences_criteria
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
+from evaluator.context_window import Request, fitting
 from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.eval_report import Arm
@@ -51,6 +53,11 @@ class TransformersModel(HFLM):  # type: ignore[misc]
     """HFLM with stop criteria that hold for beams and the end-of-sequence token as a token, not as text."""
 
     one_seed_per_batch = True
+
+    def _loglikelihood_tokens(self, requests: list[Request], *arguments: Any, **keywords: Any) -> list[Any]:
+        """HFLM's, with long prompts cut as in every backend."""
+        scores: list[Any] = super()._loglikelihood_tokens(fitting(requests, self.max_length), *arguments, **keywords)
+        return scores
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         """Generates token ids [B, prompt + new]; `stop` texts end a greedy row, and cut any row afterwards (HFLM)."""

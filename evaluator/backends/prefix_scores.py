@@ -3,49 +3,41 @@
 lm-eval asks vLLM for the log-probabilities of every token of every prompt with every choice behind it: four passes over
 the same prompt for a question with four letters, none of which may use the prefix cache. Here the choices of a prompt
 are a tree of tokens; each inner node is one request for the log-probabilities of its children.
-
-A continuation of m tokens keeps the last `window` tokens of prompt and continuation but its last token, as
-transformers' backend does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from evaluator.context_window import Request
 
 Prefix = tuple[int, ...]
-Request = tuple[Any, list[int], list[int]]
-"""A cache key, the prompt's tokens, the continuation's."""
 Prediction = tuple[int, Mapping[int, float]]
 """The likeliest token after a prefix, and the log-probabilities that were asked for."""
 
 
-def inner_nodes(requests: Sequence[Request], window: int) -> dict[Prefix, list[int]]:
+def inner_nodes(requests: Sequence[Request]) -> dict[Prefix, list[int]]:
     """Every prefix that some continuation goes on from, and with which tokens."""
     nodes: dict[Prefix, dict[int, None]] = {}
     for _, prompt, continuation in requests:
-        for prefix, token in _steps(prompt, continuation, window):
+        for prefix, token in _steps(prompt, continuation):
             nodes.setdefault(prefix, {})[token] = None
     return {prefix: list(tokens) for prefix, tokens in nodes.items()}
 
 
-def score(
-    requests: Sequence[Request], window: int, predictions: Mapping[Prefix, Prediction]
-) -> list[tuple[float, bool]]:
+def score(requests: Sequence[Request], predictions: Mapping[Prefix, Prediction]) -> list[tuple[float, bool]]:
     """Of each request: the log-likelihood of its continuation, and whether greedy decoding would write it.
 
     Args:
         requests: the requests.
-        window: most tokens that the model sees.
         predictions: what the model says after every inner node.
     """
     scores = []
     for _, prompt, continuation in requests:
-        found = [(token, *predictions[prefix]) for prefix, token in _steps(prompt, continuation, window)]
+        found = [(token, *predictions[prefix]) for prefix, token in _steps(prompt, continuation)]
         scores.append((sum(known[token] for token, _, known in found), all(token == best for token, best, _ in found)))
     return scores
 
 
-def _steps(prompt: list[int], continuation: list[int], window: int) -> list[tuple[Prefix, int]]:
-    kept = prompt[-(window - len(continuation) + 1) :]
-    return [(tuple(kept + continuation[:at]), token) for at, token in enumerate(continuation)]
+def _steps(prompt: list[int], continuation: list[int]) -> list[tuple[Prefix, int]]:
+    return [(tuple(prompt + continuation[:at]), token) for at, token in enumerate(continuation)]

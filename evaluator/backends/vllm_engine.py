@@ -25,7 +25,8 @@ from vllm.config.lora import MaxLoRARanks
 from vllm.platforms import current_platform
 from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
-from evaluator.backends.prefix_scores import Prediction, Prefix, Request, inner_nodes, score
+from evaluator.backends.prefix_scores import Prediction, Prefix, inner_nodes, score
+from evaluator.context_window import Request, fitting
 
 if current_platform.is_cpu():
     # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.
@@ -121,11 +122,11 @@ class VllmModel(VLLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """By distinct prefixes where that asks for less than lm-eval's one prompt per choice, as with letters."""
-        window = self.max_length - 1  # a request has to leave room for the token that it generates
+        requests = fitting(requests, self.max_length)
         if all(len(continuation) <= _FEW_TOKENS for _, _, continuation in requests):
-            nodes = inner_nodes(requests, window)
+            nodes = inner_nodes(requests)
             if len(nodes) < len(requests) and max(map(len, nodes.values())) <= MAX_LOGPROB_TOKEN_IDS:
-                return score(requests, window, self._predict(nodes))
+                return score(requests, self._predict(nodes))
         scores: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm)
         return scores
 

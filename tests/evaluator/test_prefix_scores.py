@@ -8,27 +8,30 @@ import sys
 import pytest
 
 from evaluator.backends.prefix_scores import inner_nodes, score
+from evaluator.context_window import fitting
 from tests.evaluator.conftest import ROOT
 
 LETTERS = [(None, [7, 8, 9], [token]) for token in (1, 2, 3, 4)]
 
 
 def test_letters_need_one_request_per_prompt():
-    assert inner_nodes(LETTERS, 10) == {(7, 8, 9): [1, 2, 3, 4]}
+    assert inner_nodes(LETTERS) == {(7, 8, 9): [1, 2, 3, 4]}
 
 
 def test_a_continuation_is_the_product_of_its_tokens():
     requests = [(None, [7], [5, 1]), (None, [7], [5, 2]), (None, [7], [3])]
-    assert inner_nodes(requests, 10) == {(7,): [5, 3], (7, 5): [1, 2]}
+    assert inner_nodes(requests) == {(7,): [5, 3], (7, 5): [1, 2]}
     predictions = {(7,): (5, {5: math.log(0.6), 3: math.log(0.4)}), (7, 5): (2, {1: math.log(0.1), 2: math.log(0.9)})}
-    (first, first_greedy), (second, second_greedy), (third, third_greedy) = score(requests, 10, predictions)
+    (first, first_greedy), (second, second_greedy), (third, third_greedy) = score(requests, predictions)
     assert [math.exp(value) for value in (first, second, third)] == pytest.approx([0.06, 0.54, 0.4])
     assert (first_greedy, second_greedy, third_greedy) == (False, True, False)
 
 
-def test_a_long_prompt_loses_its_beginning_so_that_every_token_of_the_continuation_is_seen():
-    assert list(inner_nodes([(None, [1, 2, 3, 4, 5], [8, 9])], 4)) == [(3, 4, 5), (3, 4, 5, 8)]
-    assert list(inner_nodes([(None, [1, 2, 3, 4, 5], [8])], 4)) == [(2, 3, 4, 5)]
+def test_a_long_prompt_loses_its_beginning_and_one_token_of_the_window_stays_free():
+    prompt = [1, 2, 3, 4, 5]
+    assert fitting([(None, prompt, [8, 9]), (None, prompt, [8])], 5) == [(None, [4, 5], [8, 9]), (None, [3, 4, 5], [8])]
+    assert fitting([(None, prompt, [8])], 7) == [(None, prompt, [8])]
+    assert fitting([(None, prompt, [8] * 9)], 7) == [(None, [5], [8] * 9)]
 
 
 PROGRAM = """
@@ -36,7 +39,7 @@ import sys
 from evaluator.backends.vllm_engine import VllmModel
 from lm_eval.models.vllm_causallms import VLLM
 model = VllmModel(pretrained=sys.argv[1], dtype="float32", batch_size=8, enforce_eager=True, gpu_memory_utilization=0.3)
-prompts = [[5, 9, 40], [5, 9, 41, 17, 30, 2, 6]]
+prompts = [[5, 9, 40], [5, 9, 41, 17, 30, 2, 6], [5 + n % 90 for n in range(700)]]
 requests = [((), prompt, rest) for prompt in prompts for rest in ([7], [8], [9, 7], [9, 8])]
 ours, theirs = model._loglikelihood_tokens(requests), VLLM._loglikelihood_tokens(model, requests, disable_tqdm=True)
 assert max(abs(a[0] - b[0]) for a, b in zip(ours, theirs)) < 1e-4, (ours, theirs)
