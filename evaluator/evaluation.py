@@ -54,6 +54,7 @@ class Settings:
         batch_size: prompts per chunk; changes speed, not scores.
         with_base: whether the base answers too.
         answers: directory of the stored answers.
+        merge: whether the adapter answers merged into the base.
     """
 
     backend: Backend
@@ -62,6 +63,7 @@ class Settings:
     batch_size: int
     with_base: bool
     answers: Path
+    merge: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ def _samples(
 def _store_key(subject: Subject, settings: Settings, arm: Arm) -> str:
     """Everything but the request that an answer depends on."""
     parts = [subject.identity(arm), settings.backend, settings.device, *sorted(_versions().items())]
+    parts += ["merged"] if settings.merge and arm == "adapter" else []
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
