@@ -34,8 +34,8 @@ def cap_new_tokens(tasks: Mapping[str, Any], window: int | None) -> tuple[str, .
     return tuple(notes)
 
 
-def fitting(requests: Sequence[Request], window: int) -> list[Request]:
-    """Requests whose prompts lost the beginning that does not fit, one rule for all backends.
+def left_truncated(requests: Sequence[Request], window: int) -> list[Request]:
+    """Requests whose prompts lost the beginning that does not fit: one left truncation for all backends.
 
     Prompt and continuation leave one token of the window free: servers generate one even where they are only asked for
     log-probabilities, and transformers, which need not, would then see one token more of the same prompt.

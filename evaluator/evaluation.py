@@ -26,7 +26,7 @@ from evaluator.suites import Backend, Suite
 from schemas.errors import INTERRUPTED, Interrupted
 from schemas.eval_report import Arm, EvalReport, Sample, TaskRecord
 
-_PACKAGES = ("torch", "transformers", "peft", "lm-eval", "vllm")
+_PACKAGES = ("echo-lora", "torch", "transformers", "peft", "lm-eval", "vllm")
 Logged = Mapping[str, Sequence[Mapping[str, Any]]]
 
 

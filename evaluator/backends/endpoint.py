@@ -15,7 +15,7 @@ from lm_eval.api.model import TemplateLM
 from openai import APIConnectionError, APIStatusError, AuthenticationError, OpenAI, PermissionDeniedError
 from transformers import AutoTokenizer
 
-from evaluator.context_window import DEFAULT_NEW_TOKENS, Request, context_window, fitting
+from evaluator.context_window import DEFAULT_NEW_TOKENS, Request, context_window, left_truncated
 from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.eval_report import Arm
@@ -117,9 +117,9 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         return [value for value, _ in self._score(token_ids)]
 
     def _loglikelihood_tokens(self, requests: Sequence[Request], **_: object) -> list[tuple[float, bool]]:
-        fitted = requests if self._window is None else fitting(requests, self._window)
+        truncated = requests if self._window is None else left_truncated(requests, self._window)
         # One by one: prompt log-probabilities of two sequences at once end vLLM 0.32's engine where it serves adapters on a CPU.
-        return _guarded(self._client.base_url, lambda: [self._continuation(request) for request in fitted])
+        return _guarded(self._client.base_url, lambda: [self._continuation(request) for request in truncated])
 
     def _generate(self, arguments: tuple[str, dict[str, Any]]) -> str:
         prompt, settings = arguments
@@ -127,7 +127,7 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         stop = [text for text in settings.get("until", []) if text]
         answer = self._client.completions.create(
             model=self.name,
-            prompt=self._cut(self.tok_encode(prompt), new_tokens),
+            prompt=self._left_truncated(self.tok_encode(prompt), new_tokens),
             max_tokens=new_tokens,
             temperature=settings.get("temperature", 0.0) if settings.get("do_sample") else 0.0,
             top_p=settings.get("top_p", 1.0),
@@ -152,7 +152,7 @@ class EndpointModel(TemplateLM):  # type: ignore[misc]
         assert given.top_logprobs is not None
         return list(zip(given.token_logprobs, given.top_logprobs, strict=True))[1 : len(token_ids)]
 
-    def _cut(self, token_ids: list[int], new_tokens: int) -> list[int]:
+    def _left_truncated(self, token_ids: list[int], new_tokens: int) -> list[int]:
         """The end of what does not fit beside the new tokens, as the other backends cut it."""
         return token_ids if self._window is None else token_ids[-(self._window - new_tokens) :]
 

@@ -15,7 +15,7 @@ from lm_eval.models.utils_hf import stop_sequences_criteria
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from evaluator.context_window import Request, fitting
+from evaluator.context_window import Request, left_truncated
 from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.eval_report import Arm
@@ -56,7 +56,9 @@ class TransformersModel(HFLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, requests: list[Request], *arguments: Any, **keywords: Any) -> list[Any]:
         """HFLM's, with long prompts cut as in every backend."""
-        scores: list[Any] = super()._loglikelihood_tokens(fitting(requests, self.max_length), *arguments, **keywords)
+        scores: list[Any] = super()._loglikelihood_tokens(
+            left_truncated(requests, self.max_length), *arguments, **keywords
+        )
         return scores
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:

@@ -27,7 +27,7 @@ from vllm.platforms import current_platform
 from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
 from evaluator.backends.prefix_scores import Prediction, Prefix, inner_nodes, score
-from evaluator.context_window import Request, fitting
+from evaluator.context_window import Request, left_truncated
 
 if current_platform.is_cpu():
     # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.
@@ -124,7 +124,7 @@ class VllmModel(VLLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """By distinct prefixes where that asks for less than lm-eval's one prompt per choice, as with letters."""
-        requests = fitting(requests, self.max_length)
+        requests = left_truncated(requests, self.max_length)
         if all(len(continuation) <= _FEW_TOKENS for _, _, continuation in requests):
             nodes = inner_nodes(requests)
             if len(nodes) < len(requests) and max(map(len, nodes.values())) <= MAX_LOGPROB_TOKEN_IDS:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from evaluator.backends.prefix_scores import inner_nodes, score
-from evaluator.context_window import fitting
+from evaluator.context_window import left_truncated
 from tests.evaluator.conftest import ROOT
 
 LETTERS = [(None, [7, 8, 9], [token]) for token in (1, 2, 3, 4)]
@@ -29,9 +29,12 @@ def test_a_continuation_is_the_product_of_its_tokens():
 
 def test_a_long_prompt_loses_its_beginning_and_one_token_of_the_window_stays_free():
     prompt = [1, 2, 3, 4, 5]
-    assert fitting([(None, prompt, [8, 9]), (None, prompt, [8])], 5) == [(None, [4, 5], [8, 9]), (None, [3, 4, 5], [8])]
-    assert fitting([(None, prompt, [8])], 7) == [(None, prompt, [8])]
-    assert fitting([(None, prompt, [8] * 9)], 7) == [(None, [5], [8] * 9)]
+    assert left_truncated([(None, prompt, [8, 9]), (None, prompt, [8])], 5) == [
+        (None, [4, 5], [8, 9]),
+        (None, [3, 4, 5], [8]),
+    ]
+    assert left_truncated([(None, prompt, [8])], 7) == [(None, prompt, [8])]
+    assert left_truncated([(None, prompt, [8] * 9)], 7) == [(None, [5], [8] * 9)]
 
 
 PROGRAM = """
