@@ -2,8 +2,10 @@
 # make test    the tests            make check   format, lint, types, tests
 # make lock    pins every version again (needs uv's resolver and a network)
 #
-# PYTHON=python3.12 picks the interpreter; ACCEL=cpu or cuda overrides what is found on this machine.
+# PYTHON=python3.12 picks the interpreter; ACCEL=cpu or cuda overrides what is found on this machine;
+# TEST_WORKERS=1 runs the tests one by one.
 PYTHON ?= python3
+TEST_WORKERS ?= 2
 ACCEL ?= $(shell if nvidia-smi -L >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +14,7 @@ INSTALLED := $(VENV)/.installed-$(ACCEL)
 .PHONY: help setup demo test check lock clean
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -5
+	@sed -n 's/^# \?//p' Makefile | head -6
 
 setup: $(INSTALLED)
 
@@ -26,13 +28,13 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo.sh
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
 
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
 
 LOCK = $(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-package torch pyproject.toml --extra trainer --extra qlora --extra evaluator --extra serving --extra dev

@@ -21,6 +21,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deals the tests to parallel workers: a file stays together, and files that want a scarce thing take turns.
+
+    Two vLLM servers would share one memory budget, and the engine's tests look at all of its containers.
+    """
+    wanted = {item.path: set[str]() for item in items}
+    for item in items:
+        wanted[item.path] |= {mark.name for mark in item.iter_markers() if mark.name in ("vllm", "containers")}
+    for item in items:
+        scarce = sorted(wanted[item.path])
+        item.add_marker(pytest.mark.xdist_group(scarce[-1] if scarce else str(item.path)))
+
+
 LOCAL_BASE = "local/python:3.11-bookworm"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}"
