@@ -10,10 +10,13 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from schemas.errors import UserError
 from schemas.serving_attestation import Dtype
@@ -22,6 +25,7 @@ from serving.options import ServeOptions, cache_directory
 from serving.state_directory import StateDirectory
 
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL")
+_EXIT_SECONDS = 10
 _RUNTIME_LOADING = ("VLLM_LORA_RESOLVER_CACHE_DIR", "VLLM_PLUGINS")
 
 
@@ -171,6 +175,19 @@ def stop(child: subprocess.Popen[bytes], *, grace: float) -> None:
     with suppress(ProcessLookupError):  # engine and workers outlive a killed API server
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    # An engine takes a while to give its gigabytes back, and whoever starts the next server needs them.
+    deadline = time.monotonic() + _EXIT_SECONDS
+    while _lives(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _lives(session: int) -> bool:
+    """Whether a process of the session runs; a zombie does not, and whoever adopted it may never collect it."""
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 def _end_with_parent() -> None:
