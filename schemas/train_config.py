@@ -120,6 +120,9 @@ class DistillationConfig(Section):
     """tau (value: second-hand source)."""
     teacher: Literal["echo", "plain"] = "echo"
     """Which path is the detached teacher. Ours: the echo path, since the plain path is what ships."""
+    representations: Annotated[float, Field(ge=0)] = 0.0
+    """Ours, an experiment of the studies: factor of the squared gap between the two paths' normalised states in the target
+    layers at the answers, which teaches the plain path there; 0 switches it off."""
 
 
 class EchoConfig(Section):
@@ -161,6 +164,11 @@ class EchoConfig(Section):
         if layers is not None and (not layers or len(set(layers)) != len(layers)):
             raise ValueError("name at least one layer, each once; leave the key out for the default")
         return layers
+
+    @property
+    def enters_loss(self) -> bool:
+        """Whether the loss has a term of the echo path, which otherwise does not run."""
+        return bool(self.loss_weight or self.distillation.weight or self.distillation.representations)
 
 
 class TrainingConfig(Section):

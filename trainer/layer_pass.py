@@ -64,6 +64,10 @@ class LayerPass:
     """Which rows a pass with a prefix runs."""
     boundary_states: list[Tensor] = field(default_factory=list)
     """[B, d] of each source layer, detached."""
+    kept_layers: frozenset[int] = frozenset()
+    """Layers whose whole output is kept."""
+    states: dict[int, Tensor] = field(default_factory=dict)
+    """What `kept_layers` put out, [B, S, d] or packed [1, R, d]; tensors of the autograd graph."""
     entered: set[int] = field(default_factory=set)
     """Decoder layers that received this pass."""
     finished: bool = False
@@ -79,8 +83,12 @@ class LayerPass:
         """Gives the modules back to PEFT and reads the boundary; `output` is None when the layer was left by an error."""
         for adapted, _ in self.forwards[layer]:
             adapted.bind(None)
-        if output is not None and layer in self.source_layers and not self.finished:
+        if output is None or self.finished:
+            return
+        if layer in self.source_layers:
             self.boundary_states.append(output[:, self.boundary].detach().float())
+        if layer in self.kept_layers:
+            self.states[layer] = output
 
     def record(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Keeps a layer's keys and values, of the forward and not of a recomputation."""

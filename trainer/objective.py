@@ -2,6 +2,7 @@
 
     loss = sum over supervised positions of CE_off + r (w CE_on + lambda tau^2 KL(teacher || student)),
            divided by the supervised tokens of the whole optimizer step
+           (and where asked for, the gap between the paths' shallow states: trainer/representation.py)
 
 r is the step's routing draw (`echo_on`), the same for all its micro-batches and processes.
 
@@ -42,6 +43,7 @@ from trainer.batch import Batch
 from trainer.dora import RowNorms
 from trainer.echo import EchoPath, source_layers, target_layers
 from trainer.layer_pass import LayerPass, listen_to_passes
+from trainer.representation import representation_gap
 from trainer.supervised_rows import LossWeights, RowLosses, Rows, paired_rows, plain_rows, row_losses
 from trainer.two_pass import injections, receivers, receiving_positions, whole_pass
 
@@ -104,6 +106,8 @@ class Objective(nn.Module):
         self._adapted = adapted
         self._depth = len(decoder_layers(model.get_base_model()))
         self._sources = frozenset(source_layers(self.settings, self._depth) if self.settings else ())
+        compares = self.settings is not None and self.settings.distillation.representations
+        self._compared = frozenset(target_layers(self.settings, self._depth) if self.settings and compares else ())
         self._loss_on_prompts = config.data.loss_on == "all"
         self._formulas_of_peft = False
         self._shares_prefix = self._prepare_sharing()
@@ -122,9 +126,14 @@ class Objective(nn.Module):
         if echo is not None:
             plain_pass.source_layers, plain_pass.boundary = self._sources, batch.boundary
             plain_pass.records_keys = self._shares_prefix
+            plain_pass.kept_layers = self._compared
         hidden = whole_pass(self._backbone, plain_pass, batch)
-        groups = plain_rows(batch, hidden) if echo is None else self._both_paths(batch, hidden, plain_pass, norms, echo)
-        return self._sum([row_losses(self._head, rows) for rows in groups], supervised_tokens, echo)
+        gap = None
+        if echo is None:
+            groups = plain_rows(batch, hidden)
+        else:
+            groups, gap = self._both_paths(batch, hidden, plain_pass, norms, echo)
+        return self._sum([row_losses(self._head, rows) for rows in groups], gap, supervised_tokens, echo)
 
     def release_idle_gradients(self, echo_on: bool) -> None:
         """Makes the echo parameters' gradients None in a step in which the echo path did not learn."""
@@ -143,25 +152,30 @@ class Objective(nn.Module):
 
     def _both_paths(
         self, batch: Batch, hidden: Tensor, plain_pass: LayerPass, norms: Mapping[str, Tensor], echo: EchoConfig
-    ) -> list[Rows]:
+    ) -> tuple[list[Rows], Tensor | None]:
         """Runs the echo pass, over the suffix where the prefix can be shared, and pairs its rows with the plain ones."""
         vectors = self.echo(plain_pass.boundary_states) if self.echo is not None else {}
         shares = self._shares_prefix and self._recorded(plain_pass, batch)
-        received = receiving_positions(batch, echo.positions)
+        received, suffix = receiving_positions(batch, echo.positions), None
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._echo_learns):
             if shares:
                 suffix = shared_prefix.suffix_of(batch)
                 receiving = receivers(received[:, batch.boundary :]).index_select(0, suffix.rows)
                 echo_pass = self._pass(norms, injections(vectors, receiving, echo.place))
-                echo_pass.prefix = plain_pass.keys_values
+                echo_pass.prefix, echo_pass.kept_layers = plain_pass.keys_values, self._compared
                 echo_hidden = shared_prefix.suffix_pass(self._backbone, echo_pass, batch, suffix)
                 ran_twice = F.pad(suffix.runs, (batch.boundary, 0))
             else:
                 echo_pass = self._pass(norms, injections(vectors, receivers(received), echo.place))
+                echo_pass.kept_layers = self._compared
                 echo_hidden = whole_pass(self._backbone, echo_pass, batch)
                 ran_twice = torch.ones_like(received)
+        gap = None
+        if self._compared:
+            gap = representation_gap(plain_pass.states, echo_pass.states, batch.before_answers, suffix)
         weights = _loss_weights(echo)
-        return paired_rows(batch, hidden, echo_hidden, ran_twice, weights, loss_on_prompts=self._loss_on_prompts)
+        rows = paired_rows(batch, hidden, echo_hidden, ran_twice, weights, loss_on_prompts=self._loss_on_prompts)
+        return rows, gap
 
     def _pass(self, norms: Mapping[str, Tensor], echoes: Mapping[str, Injection]) -> LayerPass:
         """A new pass, with the forward of every adapted module."""
@@ -175,8 +189,13 @@ class Objective(nn.Module):
             forwards[adapted.layer].append((adapted, forward))
         return LayerPass(forwards)
 
-    def _sum(self, losses: list[RowLosses], supervised_tokens: int, echo: EchoConfig | None) -> Losses:
-        total = torch.stack([part.total for part in losses]).sum() / supervised_tokens
+    def _sum(
+        self, losses: list[RowLosses], gap: Tensor | None, supervised_tokens: int, echo: EchoConfig | None
+    ) -> Losses:
+        total = torch.stack([part.total for part in losses]).sum()
+        if gap is not None and echo is not None:
+            total = total + echo.distillation.representations * gap
+        total = total / supervised_tokens
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             total = total + self._every_parameter_times_zero()
         sums = torch.stack([torch.stack([part.plain, part.echo, part.distillation]) for part in losses]).sum(dim=0)
@@ -217,7 +236,7 @@ class Objective(nn.Module):
     def _echo_counts(self) -> bool:
         """Whether the loss has a term of the echo path."""
         echo = self.settings
-        return echo is not None and bool(echo.loss_weight or echo.distillation.weight)
+        return echo is not None and echo.enters_loss
 
     @property
     def _echo_learns(self) -> bool:

@@ -80,7 +80,7 @@ def training_cost(config: TrainConfig, samples: Samples, base_parameters: int, n
 
 def echo_share(echo: EchoConfig | None) -> float:
     """Expected share of steps that run the echo path: the mean of p, which is linear over the run."""
-    if echo is None or not (echo.loss_weight or echo.distillation.weight):
+    if echo is None or not echo.enters_loss:
         return 0.0
     return (echo.routing.start + echo.routing.end) / 2
 
