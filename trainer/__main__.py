@@ -17,7 +17,7 @@ Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<na
   python -m trainer plan CONFIG                               parameters, steps, tokens, memory and disk, before it costs anything
   python -m trainer bench CONFIG                              step time against PEFT + transformers.Trainer
   python -m trainer study CONFIG                              arms x seeds: is it the echo? plan, run, test, report
-  python -m trainer make-base DIR; make-tasks DIR             the quickstart's tiny base model and its task set
+  python -m trainer make-base DIR; make-tasks DIR             a small base model and a task set, made from nothing
 """
 _EXIT_CODES = (
     "exit codes: 0 done, 2 an error you can mend, 130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
@@ -68,21 +68,26 @@ def _make(command: str, argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m trainer {command}")
     parser.add_argument("out", type=Path, help="directory to write")
     parser.add_argument("--seed", type=int, default=0, help="of the invented world and the weights (default: 0)")
-    if command == "make-tasks":
-        parser.add_argument(
-            "--validation",
-            action="store_true",
-            help="write validation items instead, for a study to choose its rates on",
-        )
-    arguments = parser.parse_args(argv)
     if command == "make-base":
-        from trainer.synthetic.base import make_base
+        from trainer.synthetic.base import RECIPES, make_base
 
-        make_base(arguments.out, arguments.seed)
+        parser.add_argument("--recipe", choices=RECIPES, default="quickstart", help="which base (default: quickstart)")
+        parser.add_argument(
+            "--start",
+            type=Path,
+            default=Path("configs/quickstart/base"),
+            help="base of the same seed that the study recipes continue (default: the shipped one)",
+        )
+        arguments = parser.parse_args(argv)
+        make_base(arguments.out, arguments.seed, RECIPES[arguments.recipe], arguments.start)
     else:
-        from trainer.synthetic.tasks import make_tasks, make_validation
+        from trainer.synthetic.tasks import TASK_SETS, make_tasks, make_validation
 
-        (make_validation if arguments.validation else make_tasks)(arguments.out, arguments.seed)
+        parser.add_argument("--set", choices=TASK_SETS, default="quickstart", help="which tasks (default: quickstart)")
+        for_rates = "write validation items instead, for a study to choose its rates on"
+        parser.add_argument("--validation", action="store_true", help=for_rates)
+        arguments = parser.parse_args(argv)
+        (make_validation if arguments.validation else make_tasks)(arguments.out, arguments.seed, arguments.set)
     return OK
 
 

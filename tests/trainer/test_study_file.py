@@ -100,6 +100,15 @@ def test_null_leaves_an_included_arm_and_its_contrast_out(tmp_path: Path) -> Non
     assert "dora_gain" not in study.analysis.contrasts
 
 
+def test_an_included_file_may_include_another_and_none_itself(tmp_path: Path) -> None:
+    study = load_study(STUDIES / "deep.yaml")
+    assert list(study.bases) == ["deep"]
+    assert study.overrides == load_study(STUDIES / "small.yaml").overrides
+    path = write(tmp_path)
+    with pytest.raises(UserError, match="includes itself"):
+        load_study(write(tmp_path, include=str(path)))
+
+
 def test_select_keeps_arms_and_the_contrasts_among_them(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, select=["lora", "echo_lora", "echo_shuffled"]))
     assert list(study.arms) == ["lora", "echo_lora", "echo_shuffled"]

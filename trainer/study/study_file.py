@@ -28,10 +28,7 @@ def load_study(path: Path, directory: str | None = None) -> StudyConfig:
     Raises:
         UserError: a file cannot be read, or fields are faulty (all of them named at once).
     """
-    data = read_yaml(path, "study config")
-    included = data.pop("include", None)
-    if isinstance(included, str):
-        data = merge(read_yaml(Path(included), "study config"), data)
+    data = _with_included(path)
     for parent, key in ((data, "arms"), (data, "bases"), (data.get("analysis"), "contrasts")):
         if isinstance(parent, dict) and isinstance(parent.get(key), Mapping):
             parent[key] = {name: part for name, part in parent[key].items() if part is not None}
@@ -39,6 +36,15 @@ def load_study(path: Path, directory: str | None = None) -> StudyConfig:
     if directory is not None:
         data["directory"] = directory
     return StudyConfig.parse(data, where=path)
+
+
+def _with_included(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's keys over those of the file that it includes, and so on."""
+    if path in above:
+        raise UserError(f"{path} includes itself", where=above[-1], fix="take the include out of one of the two")
+    data = read_yaml(path, "study config")
+    included = data.pop("include", None)
+    return merge(_with_included(Path(included), (*above, path)), data) if isinstance(included, str) else data
 
 
 def _select(data: dict[str, Any], chosen: object) -> None:

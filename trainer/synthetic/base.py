@@ -1,23 +1,25 @@
-"""Makes the tiny base model: a Llama of under two million parameters that has read the corpus, saved in bf16.
+"""Makes small base models: Llamas of one and of three million parameters that have read the corpus, saved in bf16.
 
 Legend of shapes: B documents, T tokens, V vocabulary.
 """
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.progress import Progress
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from trainer.synthetic.corpus import FIRST_LESSONS, INSTRUCTIONS, MIXTURE, Document, Mixture, draw
+from trainer.synthetic.deepen import deepen
 from trainer.synthetic.initial import give_head_start
-from trainer.synthetic.tasks import TASKS, make_records
+from trainer.synthetic.tasks import QUICKSTART_TASKS, make_records
 from trainer.synthetic.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from trainer.synthetic.varied_quizzes import EXERCISES
 from trainer.synthetic.word_vectors import embed_by_company
 from trainer.synthetic.world import World, make_world
 
@@ -26,11 +28,10 @@ CONTEXT = 512
 TOKENIZER_DOCUMENTS = 20_000
 
 POOL = 2048  # documents
-LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 150
 # A quiz's answer is a few tokens in fifty, and the only ones that teach the skill; its question is mostly unpredictable.
 ANSWER_WEIGHT, QUESTION_WEIGHT, PROSE_WEIGHT = 4.0, 0.1, 0.3
-HALFWAY, HALFWAY_WEIGHT = 3, 0.5  # after this many of the six layers
+HALFWAY_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,33 @@ class Course:
     steps: int
     tokens_per_step: int
     mixture: Mixture
+    learning_rate: float = 1.5e-3
     opening: Mixture = ()
     """What the course opens with, for ``opening_steps``."""
     opening_steps: int = 0
 
 
-COURSES = (Course(3600, 1024, MIXTURE, FIRST_LESSONS, 200), Course(1000, 2048, INSTRUCTIONS))
+@dataclass(frozen=True)
+class Recipe:
+    """How a base is made."""
+
+    courses: tuple[Course, ...]
+    continues: bool = False
+    """Starts from another base instead of from nothing."""
+    layers: int = 6
+    """That base's, or twice as many (`trainer.synthetic.deepen`)."""
+
+
+# Rereading facts at the full rate, the base would forget those that the exercises do not ask for.
+_EXERCISES = Course(600, 2048, EXERCISES, 6e-4)
+RECIPES = {
+    "quickstart": Recipe(
+        (Course(3600, 1024, MIXTURE, opening=FIRST_LESSONS, opening_steps=200), Course(1000, 2048, INSTRUCTIONS))
+    ),
+    "study_small": Recipe((_EXERCISES,), continues=True),
+    "study_deep": Recipe((_EXERCISES,), continues=True, layers=12),
+}
+"""The studies' bases are the quickstart's after more lessons, as it is and with twice the layers."""
 
 Example = tuple[list[int], list[float]]
 """Token ids of a document, and the weight of each as a prediction target."""
@@ -53,18 +75,26 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 """ids_BT and weights_BT."""
 
 
-def make_base(out: Path, seed: int = 0, courses: Sequence[Course] = COURSES) -> None:
-    """Trains tokenizer and model on the corpus of this seed and saves both into the folder ``out``."""
+def make_base(out: Path, seed: int = 0, recipe: Recipe = RECIPES["quickstart"], start: Path | None = None) -> None:
+    """Trains a model on the corpus of this seed, and a tokenizer unless it continues one, and saves both into ``out``.
+
+    ``start`` is the base that the recipe continues, made with the same seed.
+    """
     world = make_world(seed)
-    tokenizer = _make_tokenizer(world, seed)
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(_architecture(tokenizer))
-    give_head_start(model)
-    embed_by_company(model, tokenizer, world, seed)
-    for number, course in enumerate(courses, start=1):
-        _pretrain(
-            model, course, _batches(tokenizer, world, seed, course), f"Pretraining the base, {number} of {len(courses)}"
-        )
+    if recipe.continues:
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")
+        if recipe.layers > len(model.model.layers):
+            model = deepen(model)
+    else:
+        tokenizer = _make_tokenizer(world, seed)
+        model = LlamaForCausalLM(_architecture(tokenizer))
+        give_head_start(model)
+        embed_by_company(model, tokenizer, world, seed)
+    for number, course in enumerate(recipe.courses, start=1):
+        title = f"Pretraining the base, {number} of {len(recipe.courses)}"
+        _pretrain(model, course, _batches(tokenizer, world, seed, course), title)
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
@@ -94,7 +124,7 @@ def _make_tokenizer(world: World, seed: int) -> PreTrainedTokenizerFast:
     rng = random.Random(f"tokenizer-{seed}")  # noqa: S311 - nothing secret
     texts = ["".join(p.text + p.answer for p in draw(rng, world)) for _ in range(TOKENIZER_DOCUMENTS)]
     texts += [f" {e.noun} {e.noun}" for e in world.entities] * 20
-    for task in TASKS:
+    for task in QUICKSTART_TASKS:
         texts += [record["instruction"] + " " + record["output"] for record in make_records(world, task, "train")]
     texts += [CHAT_TEMPLATE.replace("'", " ")] * 500
     return train_tokenizer(texts, VOCABULARY, CONTEXT)
@@ -105,7 +135,7 @@ def _pretrain(model: LlamaForCausalLM, course: Course, batches: Iterator[Batch],
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(groups, lr=course.learning_rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, course.steps))
     # Twice as fast on processors with bf16 matrix units, and much slower on those without.
     fast_bf16 = torch.cpu._is_amx_tile_supported()
@@ -145,7 +175,7 @@ def _loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, weights_BT: torch.Tenso
     losses = cross_entropy(model.lm_head(states.last_hidden_state[kept]), targets_BT[kept], reduction="none")
     loss = (losses * weights_BT[kept]).sum() / weights_BT[kept].sum()
     if answers.any():
-        halfway = model.model.norm(states.hidden_states[HALFWAY][answers])
+        halfway = model.model.norm(states.hidden_states[len(model.model.layers) // 2][answers])
         loss = loss + HALFWAY_WEIGHT * cross_entropy(model.lm_head(halfway), targets_BT[answers])
     return loss
 

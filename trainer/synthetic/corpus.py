@@ -91,15 +91,15 @@ def prose(rng: random.Random, world: World) -> Document:
 
 def open_quiz(rng: random.Random, world: World) -> Document:
     """Name the value: ``tell the home of the velk: sea``."""
-    entity, relation = _drilled(rng, world)
+    entity, relation = drilled(rng, world)
     return [Passage(f"\ntell the {NOUNS[relation.name]} of {entity.noun}:", f" {entity.facts[relation.name]}")]
 
 
 def claim_quiz(rng: random.Random, world: World) -> Document:
     """Judge a statement: ``is this so? ... - yes``."""
-    entity, relation = _drilled(rng, world)
+    entity, relation = drilled(rng, world)
     right = rng.random() < 0.5
-    value = entity.facts[relation.name] if right else rng.choice(_wrong_values(entity, relation))
+    value = entity.facts[relation.name] if right else rng.choice(wrong_values(entity, relation))
     claim = rng.choice(relation.statements).format(name=entity.noun, value=value)
     if rng.random() < 0.5:  # the shortest wording, next to which the longer ones are learned sooner
         claim = f"the {NOUNS[relation.name]} of {entity.noun} is {value}"
@@ -108,27 +108,27 @@ def claim_quiz(rng: random.Random, world: World) -> Document:
 
 def value_quiz(rng: random.Random, world: World) -> Document:
     """Pick among values by a mark."""
-    return _choice(rng, *_value_pick(rng, world))
+    return _choice(rng, *value_pick(rng, world))
 
 
 def name_quiz(rng: random.Random, world: World) -> Document:
     """Pick among entities, by a mark, the one that has a value."""
-    return _choice(rng, *_name_pick(rng, world))
+    return _choice(rng, *name_pick(rng, world))
 
 
 def value_marked(rng: random.Random, world: World) -> Document:
     """Judge marked values one by one, then pick."""
-    return _judged_choice(rng, *_value_pick(rng, world))
+    return _judged_choice(rng, *value_pick(rng, world))
 
 
 def name_marked(rng: random.Random, world: World) -> Document:
     """Judge marked entities one by one, then pick."""
-    return _judged_choice(rng, *_name_pick(rng, world))
+    return _judged_choice(rng, *name_pick(rng, world))
 
 
 def claims_quiz(rng: random.Random, world: World) -> Document:
     """Pick the right one of whole statements."""
-    return _choice(rng, *_claims_pick(rng, world))
+    return _choice(rng, *claims_pick(rng, world))
 
 
 def mark_drill(rng: random.Random, world: World) -> Document:
@@ -169,7 +169,7 @@ def match_quiz(rng: random.Random, world: World) -> Document:
 
 def value_checklist(rng: random.Random, world: World) -> Document:
     """Judge one value after the other: ``home of the velk? cave no, sea yes, ...``."""
-    entity, relation = _drilled(rng, world)
+    entity, relation = drilled(rng, world)
     values = rng.sample(relation.values, 6)
     verdicts = [" yes" if v == entity.facts[relation.name] else " no" for v in values]
     return _checklist(f"{NOUNS[relation.name]} of {entity.noun}?", values, verdicts)
@@ -177,7 +177,7 @@ def value_checklist(rng: random.Random, world: World) -> Document:
 
 def name_checklist(rng: random.Random, world: World) -> Document:
     """Judge one entity after the other: ``home sea? the velk yes, the drusk no, ...``."""
-    entity, relation = _drilled(rng, world)
+    entity, relation = drilled(rng, world)
     value = entity.facts[relation.name]
     peers = world.of(relation.kind, "drilled")
     alike = [e for e in peers if e.facts[relation.name] == value]
@@ -189,7 +189,7 @@ def name_checklist(rng: random.Random, world: World) -> Document:
 
 def instructed_pick(rng: random.Random, world: World) -> Document:
     """Pick by a mark, asked as an instruction."""
-    ask, choices, place = rng.choice((_value_pick, _name_pick, _claims_pick))(rng, world)
+    ask, choices, place = rng.choice((value_pick, name_pick, claims_pick))(rng, world)
     _, marks = _marked(rng, choices)
     colon, gap = ":" if marks[0].startswith("no") else ")", rng.choice((" ", "\n\n"))
     listed = gap.join(f"{m}{colon} {c}" for m, c in zip(marks, choices, strict=False))
@@ -260,37 +260,38 @@ def _statement(rng: random.Random, entity: Entity, relation: Relation) -> Docume
     return [Passage(" " + before + value + after.format(name=entity.noun))]
 
 
-def _drilled(rng: random.Random, world: World) -> tuple[Entity, Relation]:
+def drilled(rng: random.Random, world: World) -> tuple[Entity, Relation]:
     """An entity that may be asked about, and a relation to ask for."""
     relation = rng.choice(RELATIONS)
     return rng.choice(world.of(relation.kind, "drilled")), relation
 
 
-def _wrong_values(entity: Entity, relation: Relation) -> list[str]:
+def wrong_values(entity: Entity, relation: Relation) -> list[str]:
+    """The other values of the relation."""
     return [v for v in relation.values if v != entity.facts[relation.name]]
 
 
-def _value_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
+def value_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
     """What to ask, the values to pick from, and the place of the right one."""
-    entity, relation = _drilled(rng, world)
-    right, wrong = entity.facts[relation.name], _wrong_values(entity, relation)
+    entity, relation = drilled(rng, world)
+    right, wrong = entity.facts[relation.name], wrong_values(entity, relation)
     values, place = _with_distractors(rng, right, wrong, rng.choice((2, 3, 4)))
     return f"pick the {NOUNS[relation.name]} of {entity.noun}", values, place
 
 
-def _name_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
+def name_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
     """What to ask, the entities to pick from, and the place of the right one."""
-    entity, relation = _drilled(rng, world)
+    entity, relation = drilled(rng, world)
     value = entity.facts[relation.name]
     others = [e.noun for e in world.of(entity.kind, "drilled") if e.facts[relation.name] != value]
     names, place = _with_distractors(rng, entity.noun, others, rng.choice((2, 3, 4)))
     return f"{NOUNS[relation.name]} {value} belongs to", names, place
 
 
-def _claims_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
+def claims_pick(rng: random.Random, world: World) -> tuple[str, list[str], int]:
     """What to ask, the statements to pick from, and the place of the right one."""
-    entity, relation = _drilled(rng, world)
-    right, wrong = entity.facts[relation.name], _wrong_values(entity, relation)
+    entity, relation = drilled(rng, world)
+    right, wrong = entity.facts[relation.name], wrong_values(entity, relation)
     values, place = _with_distractors(rng, right, wrong, rng.choice((2, 3, 4)))
     wording = rng.choice(relation.statements)
     return "one of these is so", [wording.format(name=entity.noun, value=v) for v in values], place

@@ -8,17 +8,21 @@ study chooses its learning rates, ask other questions about the train files' ent
 import json
 import random
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from trainer.synthetic.world import RELATIONS, Entity, Relation, World, make_world
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["drilled", "train", "validation", "test"]
 Record = dict[str, str]
 Item = tuple[str, str]
 """An instruction and its label."""
 
-TRAIN_ITEMS, VALIDATION_ITEMS, TEST_ITEMS = 800, 60, 240
+ITEMS: Mapping[Split, int] = {"train": 800, "validation": 60, "test": 240}
+"""Items per task in the quickstart."""
+STUDY_ITEMS: Mapping[Split, int] = {"train": 800, "validation": 60, "test": 400}
+"""Items per task in the studies' set."""
 
 # How each relation is asked for with a noun phrase: {name} is the entity.
 QUESTIONS = {
@@ -78,22 +82,40 @@ REVERSED = {
     "tool": "for which of these do you need a {value}?",
     "material": "which of these is made of {value}?",
 }
+ALIKE = {
+    "home": "which of these lives where {name} lives?",
+    "food": "which of these eats the same as {name}?",
+    "taste": "which of these tastes like {name}?",
+    "product": "which of these has the same use as {name}?",
+    "tool": "which of these do you mend with the tool for {name}?",
+    "material": "which of these is made of the same as {name}?",
+}
 
 
-def make_tasks(out: Path, seed: int = 0) -> None:
-    """Writes ``<task>/train.json`` and ``<task>/test.json`` for every task into the folder ``out``."""
+@dataclass(frozen=True)
+class TaskSet:
+    """Which tasks, and how large."""
+
+    tasks: tuple[str, ...]
+    items: Mapping[Split, int]
+
+
+def make_tasks(out: Path, seed: int = 0, task_set: str = "quickstart") -> None:
+    """Writes ``<task>/train.json`` and ``<task>/test.json`` for every task of the set into the folder ``out``."""
+    chosen = TASK_SETS[task_set]
     world = make_world(seed)
-    for task in TASKS:
-        _write(out / task / "train.json", make_records(world, task, "train"))
-        _write(out / task / "test.json", make_records(world, task, "test"))
+    for task in chosen.tasks:
+        _write(out / task / "train.json", make_records(world, task, "train", items=chosen.items))
+        _write(out / task / "test.json", make_records(world, task, "test", items=chosen.items))
 
 
-def make_validation(out: Path, seed: int = 0) -> None:
+def make_validation(out: Path, seed: int = 0, task_set: str = "quickstart") -> None:
     """Writes ``<task>/test.json`` with validation items into the folder ``out``: what the evaluator's --data takes."""
+    chosen = TASK_SETS[task_set]
     world = make_world(seed)
-    for task in TASKS:
-        asked = {record["instruction"] for record in make_records(world, task, "train")}
-        _write(out / task / "test.json", make_records(world, task, "validation", asked))
+    for task in chosen.tasks:
+        asked = {record["instruction"] for record in make_records(world, task, "train", items=chosen.items)}
+        _write(out / task / "test.json", make_records(world, task, "validation", asked, items=chosen.items))
 
 
 def _write(path: Path, records: list[Record]) -> None:
@@ -101,21 +123,22 @@ def _write(path: Path, records: list[Record]) -> None:
     path.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def make_records(world: World, task: str, split: Split, without: Collection[str] = ()) -> list[Record]:
+def make_records(
+    world: World, task: str, split: Split, without: Collection[str] = (), *, items: Mapping[Split, int] = ITEMS
+) -> list[Record]:
     """The task's records of one split: no duplicate, none of ``without``, every label equally often, in random order."""
     rng = random.Random(f"{task}-{split}-{world.seed}")  # noqa: S311 - nothing secret
     labels, make = TASKS[task]
-    wanted = {"train": TRAIN_ITEMS, "validation": VALIDATION_ITEMS, "test": TEST_ITEMS}[split]
-    items: dict[str, str] = {}
+    made: dict[str, str] = {}
     # Labels take turns, so that the most frequent one is no better a guess than any other.
-    while len(items) < wanted:
-        place = len(items) % len(labels)
+    while len(made) < items[split]:
+        place = len(made) % len(labels)
         instruction = make(rng, world, split, place)
         if instruction not in without:
-            items.setdefault(instruction, labels[place])
+            made.setdefault(instruction, labels[place])
     records = [
         {"instruction": text, "input": "", "output": f"the correct answer is {label}", "answer": label}
-        for text, label in items.items()
+        for text, label in made.items()
     ]
     rng.shuffle(records)
     return records
@@ -174,6 +197,17 @@ def _arc_easy(rng: random.Random, world: World, split: Split, place: int) -> str
     return _answers(question, _values(rng, entity, relation, 4, place))
 
 
+def _arc_challenge(rng: random.Random, world: World, split: Split, place: int) -> str:
+    """Two facts are needed for every choice: its own, and that of the entity in the question."""
+    alike: list[Entity] = []
+    while not alike:
+        entity, relation = _subject(rng, world, split, ALIKE)
+        alike = [e for e in _askable(world, split, relation) if e.facts == entity.facts and e is not entity]
+    names = [e.name for e in rng.sample(_unlike(world, split, entity, relation), 3)]
+    names.insert(place, rng.choice(alike).name)
+    return _answers(ALIKE[relation.name].format(name=entity.noun), names)
+
+
 def _openbookqa(rng: random.Random, world: World, split: Split, place: int) -> str:
     entity, relation = _subject(rng, world, split, REVERSED)
     names = [e.name for e in rng.sample(_unlike(world, split, entity, relation), 3)]
@@ -193,6 +227,13 @@ TASKS: dict[str, tuple[tuple[str, ...], Make]] = {
     "winogrande": (("option1", "option2"), _winogrande),
     "ARC-Easy": (("answer1", "answer2", "answer3", "answer4"), _arc_easy),
     "openbookqa": (("answer1", "answer2", "answer3", "answer4"), _openbookqa),
+    "ARC-Challenge": (("answer1", "answer2", "answer3", "answer4"), _arc_challenge),
+}
+# Two facts for every choice are beyond a base that is made in half an hour.
+QUICKSTART_TASKS = tuple(task for task in TASKS if task != "ARC-Challenge")
+TASK_SETS = {
+    "quickstart": TaskSet(QUICKSTART_TASKS, ITEMS),
+    "study": TaskSet(tuple(TASKS), STUDY_ITEMS),
 }
 
 
@@ -203,7 +244,10 @@ def _subject(rng: random.Random, world: World, split: Split, wordings: Mapping[s
 
 
 def _askable(world: World, split: Split, relation: Relation) -> list[Entity]:
-    return world.of(relation.kind, "test") if split == "test" else world.of(relation.kind, "drilled", "train")
+    """Those of a split; `drilled` is none of the files', but what a base may be asked in pretraining."""
+    if split in ("drilled", "test"):
+        return world.of(relation.kind, split)
+    return world.of(relation.kind, "drilled", "train")
 
 
 def _unlike(world: World, split: Split, entity: Entity, relation: Relation) -> list[Entity]:
