@@ -28,13 +28,13 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo.sh
 
 test: setup
-	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadscope
 
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadscope
 
 LOCK = $(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-package torch pyproject.toml --extra trainer --extra qlora --extra evaluator --extra serving --extra dev
