@@ -141,6 +141,16 @@ def test_a_changed_data_file_changes_the_plan(protocol: StudyProtocol, tmp_path:
         register(require_inputs(draft_protocol(protocol.study)), amend=None)
 
 
+def test_items_behind_a_linked_folder_are_hashed_too(make_study: Any, tmp_path: Path) -> None:
+    elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+    elsewhere.mkdir()
+    (elsewhere / "test.json").write_text("[]")
+    data.mkdir()
+    (data / "boolq").symlink_to(elsewhere)
+    draft = draft_protocol(make_study(evaluation={"suite": "quickstart", "data": str(data)}))
+    assert str(data / "boolq" / "test.json") in require_inputs(draft).files
+
+
 def test_the_plan_s_hash_does_not_depend_on_where_the_study_lies(make_study: Any, tmp_path: Path) -> None:
     elsewhere = make_study(directory=str(tmp_path / "elsewhere"))
     assert draft_protocol(make_study()).protocol.sha256() == draft_protocol(elsewhere).protocol.sha256()

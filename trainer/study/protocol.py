@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,5 +140,6 @@ def _input_files(study: StudyConfig, configs: list[TrainConfig]) -> Iterator[Pat
         yield from (Path(path) for path in paths if Path(path).suffix in _DATA_SUFFIXES and "://" not in path)
     for directory in (study.evaluation.data, study.tuning.data):
         if directory is not None:
-            found = sorted(path for path in Path(directory).rglob("*") if path.suffix in _DATA_SUFFIXES)
+            every = map(Path, glob.iglob(f"{glob.escape(directory)}/**/*", recursive=True))  # into linked folders too
+            found = sorted(path for path in every if path.suffix in _DATA_SUFFIXES)
             yield from found or [Path(directory)]
