@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 import signal
@@ -21,27 +20,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A background job of a shell ignores Ctrl-C, and so would every program that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deals the tests to parallel workers: a file stays together, and files that want a scarce thing take turns.
-
-    Two vLLM servers would share one memory budget, and the engine's tests look at all of its containers. pytest-xdist's own
-    `--dist loadgroup` deals every test alone under pytest 9.2: it hides the group in a name that pytest no longer shows.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    @functools.cache
-    def scarce_thing(file: str) -> str:
-        text = (config.rootpath / file).read_text(encoding="utf-8")
-        return next((mark for mark in ("vllm", "containers") if f"mark.{mark}" in text), file)
-
-    class Dealer(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return scarce_thing(nodeid.split("::")[0])
-
-    return Dealer(config, log)
 
 
 LOCAL_BASE = "local/python:3.11-bookworm"
