@@ -153,6 +153,8 @@ class StudyReport(Document):
     """By task, hash over the test items: every run answered these."""
     reports_sha256: dict[str, Sha256]
     """By run, hash of its evaluation report."""
+    adapters_sha256: dict[str, Sha256] = Field(default_factory=dict)
+    """By run, hash of its adapter's tensors; empty in reports written before this field."""
     notes: tuple[str, ...]
     """What differs between the runs without making the comparison unfair."""
     versions: dict[str, str]

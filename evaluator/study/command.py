@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluator.study.power import Noise, sentence
+from evaluator.study.repetition import repeated_runs, repetition_table
 from schemas.document import write_atomically
 from schemas.errors import OK, UserError
 from schemas.study_report import StudyReport
@@ -20,6 +21,10 @@ _DESCRIPTION = """\
 Analyses a finished study (`python -m trainer study CONFIG` calls this at its end):
 
   python -m evaluator study DIR     writes DIR/study_report.json, report.html and summary.md
+
+or also says which of its runs came out as in an earlier report, to the bit or by how much not:
+
+  python -m evaluator study DIR --repeats REPORT
 
 or says what a design could detect, from the noise of a pilot (fractions, as in a study report):
 
@@ -41,7 +46,11 @@ def main(argv: list[str]) -> int:
     if arguments.directory is None:
         raise UserError("no study was named", where="command line", fix="python -m evaluator study DIR")
     console = Console()
-    console.print(findings_table(analyse(arguments.directory, console)))
+    earlier = StudyReport.read(arguments.repeats) if arguments.repeats else None
+    report = analyse(arguments.directory, console)
+    console.print(findings_table(report))
+    if earlier:
+        console.print(repetition_table(repeated_runs(report, earlier)))
     for name in ("study_report.json", "report.html", "summary.md"):
         console.print(str(arguments.directory / name), highlight=False, soft_wrap=True)
     return OK
@@ -84,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m evaluator study", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="the study's directory")
+    parser.add_argument(
+        "--repeats", type=Path, metavar="REPORT", help="a study_report.json with runs that this study repeats"
+    )
     parser.add_argument("--power", action="store_true", help="only say what a design could detect")
     parser.add_argument("--seeds", type=int, default=5, metavar="S", help="seeds per arm (5)")
     parser.add_argument(

@@ -30,6 +30,7 @@ def study_report(results: Results) -> StudyReport:
         contrasts=tuple(tested_contrasts(results)),
         documents_sha256={task: record.documents_sha256 for task, record in tasks.items()},
         reports_sha256={run.manifest.name: run.contestant.evaluation.report_sha256 for run in runs},
+        adapters_sha256={run.manifest.name: run.manifest.files["adapter_model.safetensors"].sha256 for run in runs},
         notes=results.notes,
         versions=runs[0].manifest.versions,
     )

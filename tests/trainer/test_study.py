@@ -170,6 +170,19 @@ def test_a_run_whose_report_or_adapter_was_touched_is_not_done(killed_and_resume
     assert asked.phase == "training"
 
 
+def test_a_second_analysis_finds_the_same_figures_and_the_same_adapters(
+    killed_and_resumed: Path, report: StudyReport
+) -> None:
+    directory = killed_and_resumed.parent / "study"
+    analysis = [sys.executable, "-m", "evaluator", "study", str(directory)]
+    again = [*analysis, "--repeats", str(directory / "study_report.json")]
+    ended = subprocess.run(again, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("the same, bit for bit") == len(report.adapters_sha256) == len(ARMS)
+    unchanged = {"created": report.created}
+    assert StudyReport.read(directory / "study_report.json").model_copy(update=unchanged) == report
+
+
 def test_the_page_is_whole_in_itself_and_holds_every_plot(killed_and_resumed: Path, report: StudyReport) -> None:
     text = (killed_and_resumed.parent / "study" / "report.html").read_text()
     assert report.protocol_sha256 in text
