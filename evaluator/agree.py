@@ -194,7 +194,7 @@ def _pair_table(report: AgreementReport) -> Table:
     for pair in report.pairs:
         shares = [_shown(s.share, s.interval) for s in (pair.equal_outputs, pair.equal_answers, pair.equal_outcomes)]
         tokens = _shown(pair.token_agreement, pair.token_interval)
-        table.add_row(f"{pair.first}, {pair.second}", *shares, tokens, f"{100 * pair.score_difference:+.1f}")
+        table.add_row(f"{pair.first}, {pair.second}", *shares, tokens, f"{100 * pair.score_difference:+z.1f}")
     return table
 
 

@@ -104,7 +104,7 @@ def _differences(check: Superiority | NonInferiority, case: Case) -> Iterator[Ch
             subject=name,
             against=opponent,
             decision=decide(interval, threshold),
-            reason=f"{_title(name)}: {distribution.estimate * 100:+.1f} points against {opponent}, "
+            reason=f"{_title(name)}: {distribution.estimate * 100:+z.1f} points against {opponent}, "
             f"{_interval(interval, '+')} {_position(interval, threshold, '+')}; detectable here: {effect * 100:.1f} points",
             estimate=distribution.estimate,
             interval=interval,

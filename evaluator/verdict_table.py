@@ -61,7 +61,7 @@ def difference_cells(difference: Difference, p_value: float) -> tuple[str, str, 
 def points(difference: Difference) -> str:
     """Such as `+1.2 [-0.3, +2.7]`, in percentage points."""
     interval = difference.interval
-    return f"{difference.estimate * 100:+.1f} [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]"
+    return f"{difference.estimate * 100:+z.1f} [{interval.low * 100:+z.1f}, {interval.high * 100:+z.1f}]"
 
 
 def p_text(p_value: float) -> str:

@@ -132,8 +132,8 @@ def _findings(suite: Section, label: str) -> Iterator[str]:
         if side == label:
             macro, interval = comparison.macro, comparison.macro.interval
             yield (
-                f"Against {opponent}: {macro.estimate * 100:+.1f} points (95 % interval {interval.low * 100:+.1f} to "
-                f"{interval.high * 100:+.1f}), {finding(macro)}; {macro.minimum_detectable_effect * 100:.1f} points "
+                f"Against {opponent}: {macro.estimate * 100:+z.1f} points (95 % interval {interval.low * 100:+z.1f} to "
+                f"{interval.high * 100:+z.1f}), {finding(macro)}; {macro.minimum_detectable_effect * 100:.1f} points "
                 "could have been detected."
             )
 

@@ -12,8 +12,9 @@ from evaluator.page.themed_svg import INK, MUTED, PAPER, figure, series_colour, 
 from evaluator.scores import wilson_interval
 from evaluator.standings import Standing, Standings
 from evaluator.task_names import short_names
+from evaluator.verdict_table import points
 from schemas.training_metrics import TrainingMetrics
-from schemas.verdict import Comparison, Difference
+from schemas.verdict import Comparison
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def forest(comparison: Comparison, label: str, opponent: str, margins: Sequence[
         axes.set_xlabel(f"percentage points, {label} minus {opponent}")
         values = axes.secondary_yaxis("right")
         values.set_yticks(
-            range(len(rows) + 1), [_signed(d) for d in [*(d for _, d in rows), comparison.macro]], fontsize=10
+            range(len(rows) + 1), [points(d) for d in [*(d for _, d in rows), comparison.macro]], fontsize=10
         )
         values.tick_params(right=False)
         values.spines["right"].set_visible(False)
@@ -176,8 +177,3 @@ def _readable(row: Standing, task: str) -> tuple[float, float, float]:
     unparsed = sum(score.unparsed for score in scores)
     readable = total - unparsed
     return correct / total, correct / readable if readable else 0.0, unparsed / total
-
-
-def _signed(difference: Difference) -> str:
-    interval = difference.interval
-    return f"{difference.estimate * 100:+.1f} [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]"

@@ -111,15 +111,16 @@ def _outcome(one: Tested, p_holm: float, p_same: float, level: float, detect: fl
 def _sentence(found: Finding, macro: Difference, margin: float) -> str:
     interval = macro.interval
     figures = (
-        f"{macro.estimate * 100:+.1f} points ({interval.level:.0%} interval {interval.low * 100:+.1f} to "
-        f"{interval.high * 100:+.1f})"
+        f"{macro.estimate * 100:+z.1f} points ({interval.level:.0%} interval {interval.low * 100:+z.1f} to "
+        f"{interval.high * 100:+z.1f})"
     )
     if found == "different":
         inside = -margin < interval.low and interval.high < margin
         small = f", smaller than the margin of {margin * 100:g}" if inside else ""
         return f"{'better' if macro.estimate > 0 else 'worse'}: {figures}{small}"
     if found == "equivalent":
-        return f"no difference as large as {margin * 100:g} points: {figures}"
+        bound = "1 point" if margin == 0.01 else f"{margin * 100:g} points"
+        return f"no difference as large as {bound}: {figures}"
     return f"inconclusive: {figures}; {macro.minimum_detectable_effect * 100:.1f} points could have been detected"
 
 

@@ -11,6 +11,9 @@ from evaluator.bootstrap import Distribution, SeedNoise, resample_mean
 from evaluator.statistics import holm
 from evaluator.study.contrasts import equivalence_p_value, finding
 from evaluator.study.power import Noise
+from evaluator.verdict_table import points
+from schemas.eval_report import Interval
+from schemas.verdict import Difference
 
 RESAMPLES = 1_000
 SEEDS, ITEMS = 4, 300
@@ -127,3 +130,11 @@ def test_seeds_and_items_are_found_that_together_show_the_wanted_difference() ->
 def test_what_no_number_of_seeds_or_items_shows_is_said_so() -> None:
     assert Noise(0.001, 0.02).seeds_for(0.01, 0.05) is None
     assert Noise(0.05, 0.001).items_factor_for(0.01, 5, 0.05) is None
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
+    interval = Interval(low=-0.0053, high=0.0051, level=0.95)
+    tiny = Difference(
+        estimate=-0.00004, standard_error=0.0026, interval=interval, p_value=0.99, minimum_detectable_effect=0.007
+    )
+    assert points(tiny) == "+0.0 [-0.5, +0.5]"
