@@ -22,7 +22,7 @@ Analyses a finished study (`python -m trainer study CONFIG` calls this at its en
 
   python -m evaluator study DIR     writes DIR/study_report.json, report.html and summary.md
 
-or also says which of its runs came out as in an earlier report, to the bit or by how much not:
+and, where it repeats runs of an earlier study, whether their adapters are the same to the bit, and both scores:
 
   python -m evaluator study DIR --repeats REPORT
 

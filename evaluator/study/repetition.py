@@ -43,7 +43,8 @@ def repeated_runs(report: StudyReport, earlier: StudyReport) -> list[RepeatedRun
         if known.learning_rate != outcome.learning_rate:
             raise UserError(
                 f"arm {outcome.arm} was trained at {outcome.learning_rate:g}, in the earlier report at {known.learning_rate:g}",
-                fix="give the repetition's grid the earlier rate alone",
+                where=f"{report.study.name}: tuning.grid",
+                fix="give the repetition the earlier rate alone",
             )
         for seed, score in outcome.scores.items():
             if seed in known.scores:
@@ -52,7 +53,11 @@ def repeated_runs(report: StudyReport, earlier: StudyReport) -> list[RepeatedRun
                 same = hashes[0] == hashes[1] if None not in hashes else None
                 found.append(RepeatedRun(outcome.base, outcome.arm, seed, known.scores[seed], score, same))
     if not found:
-        raise UserError("the two studies have no run in common", fix="repeat some of its arms with some of its seeds")
+        raise UserError(
+            "the two studies have no run in common",
+            where=f"{report.study.name}: arms and seeds",
+            fix="repeat some of the earlier arms with some of their seeds",
+        )
     return found
 
 
@@ -69,11 +74,17 @@ def repetition_table(runs: list[RepeatedRun]) -> Table:
 
 
 def _require_the_same_question(report: StudyReport, earlier: StudyReport) -> None:
-    weights = [{one.base: one.weights_sha256 for one in each.bases} for each in (report, earlier)]
-    other = [base for base, sha256 in weights[0].items() if weights[1].get(base, sha256) != sha256]
-    if other:
-        raise UserError(
-            f"base {other[0]} has other weights than in the earlier report", fix="make it by the same recipe"
-        )
+    known = {base.base: base.weights_sha256 for base in earlier.bases}
+    for base in report.bases:
+        if known.get(base.base, base.weights_sha256) != base.weights_sha256:
+            raise UserError(
+                f"base {base.base} has other weights than in the earlier report",
+                where=f"{report.study.name}: {base.model}",
+                fix="make it by the same recipe",
+            )
     if report.documents_sha256 != earlier.documents_sha256:
-        raise UserError("the two studies were scored on different test items", fix="score the repetition on the same")
+        raise UserError(
+            "the two studies were scored on different test items",
+            where=f"{report.study.name}: evaluation",
+            fix="score the repetition on the earlier items",
+        )
