@@ -25,6 +25,11 @@ def test_every_service_is_confined(name):
 
 
 @pytest.mark.parametrize("name", SERVICES)
+def test_images_are_built_here_and_never_pulled_by_name(name):
+    assert SERVICES[name]["pull_policy"] == "never"
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_no_service_sees_the_engine_or_writes_configs(name):
     mounts = [str(mount) for mount in SERVICES[name].get("volumes", [])]
     assert not [mount for mount in mounts if "docker.sock" in mount or mount.startswith("/")]
