@@ -120,9 +120,8 @@ def test_a_mistyped_override_exits_2_with_one_clear_message(compose, served):
 
 
 def test_programs_are_judged_by_the_sandbox_service(compose, served):
-    compose(
-        "up", "--detach", "sandbox"
-    )  # outside the profiles that `docker compose build` makes: built here if it is missing
+    # README's command: `docker compose build` leaves this image out, since its service has a profile, so `up` makes it.
+    compose("up", "--detach", "sandbox")
     program = (
         "from evaluator.sandbox import Program, run_programs\n"
         'p = \'def f(x):\\n    """Next."""\\n\'; t = \'def check(c):\\n    assert c(1) == 2\\n\'\n'
