@@ -125,8 +125,10 @@ class Expectation(Section):
     """Base."""
     arm: Part
     """Arm."""
-    macro: Annotated[float, Field(gt=0, le=1)]
-    """Macro accuracy."""
+    over: Part | None = None
+    """Arm that the figure is a gain over; None where it is the arm's own accuracy."""
+    macro: Annotated[float, Field(gt=-1, le=1)]
+    """Macro accuracy, or the gain in it."""
     source: str
     """Who published it, and what was different there."""
 
@@ -191,7 +193,7 @@ class StudyConfig(Document):
             for name, arm in self.arms.items()
             if arm.compute_matched_to
         ]
-        named += [("expectations", one.arm) for one in self.expectations]
+        named += [("expectations", arm) for one in self.expectations for arm in (one.arm, one.over) if arm]
         bases = [f"expectations names base {one.base}" for one in self.expectations if one.base not in self.bases]
         return [f"{where} names arm {arm}, which is not there" for where, arm in named if arm not in self.arms] + bases
 

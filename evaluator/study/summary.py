@@ -102,10 +102,13 @@ def _power(report: StudyReport) -> Iterator[str]:
 def _expectations(report: StudyReport) -> Iterator[str]:
     means = {(one.base, one.arm): one.mean for one in report.arms}
     for one in report.study.expectations:
-        yield (
-            f"- {one.base} {one.arm}: {means[one.base, one.arm] * 100:.1f} here, {one.macro * 100:.1f} published "
-            f"({escape(one.source)})"
-        )
+        here = means[one.base, one.arm]
+        if one.over is None:
+            figures = f"{one.arm}: {here * 100:.1f} here, {one.macro * 100:.1f} published"
+        else:
+            gain = here - means[one.base, one.over]
+            figures = f"{one.arm} - {one.over}: {gain * 100:+z.1f} here, {one.macro * 100:+z.1f} published"
+        yield f"- {one.base} {figures} ({escape(one.source)})"
 
 
 def _notes(report: StudyReport) -> Iterator[str]:

@@ -72,7 +72,9 @@ def test_no_two_arms_are_the_same_but_for_their_compute(study: StudyConfig) -> N
 def test_the_published_settings_run_every_arm_and_name_what_to_expect(name: str) -> None:
     study = load_study(STUDIES / f"{name}_commonsense.yaml")
     assert set(study.arms) >= ISSUE
-    assert {one.arm for one in study.expectations} == {"lora", "dora"}
+    assert {(one.arm, one.over) for one in study.expectations} == {
+        ("lora", None), ("dora", None), ("echo_lora", "lora"), ("echo_dora", "dora"),
+    }  # fmt: skip
     for arm in study.arms:
         assert arm_settings(study, name, arm)["adapter"]["rank"] == 32
 

@@ -99,9 +99,9 @@ def _disk(draft: Draft) -> tuple[int, int]:
 
 def _print_expectations(study: StudyConfig, console: Console) -> None:
     for one in study.expectations:
-        console.print(
-            f"published  {one.base} {one.arm}: {one.macro:.1%} ({one.source})", highlight=False, soft_wrap=True
-        )
+        gain = f"{one.arm} - {one.over}: {one.macro * 100:+.1f} points"
+        figure = gain if one.over else f"{one.arm}: {one.macro:.1%}"
+        console.print(f"published  {one.base} {figure} ({one.source})", highlight=False, soft_wrap=True)
 
 
 def _print_detectable(study: StudyConfig, console: Console) -> None:
