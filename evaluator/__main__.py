@@ -10,18 +10,18 @@ from schemas.errors import run_command
 
 # A command's module is imported only when it is called: the help needs no torch, the gate no model.
 _COMMANDS = {
-    "agree": "evaluator.agree",
-    "gate": "evaluator.gate",
-    "compare": "evaluator.compare",
-    "report": "evaluator.report_page",
-    "study": "evaluator.study.command",
+    "agree": "evaluator.commands.agree",
+    "gate": "evaluator.commands.gate",
+    "compare": "evaluator.commands.compare",
+    "report": "evaluator.commands.report",
+    "study": "studies.analysis.command",
 }
 
 
 def main(argv: list[str]) -> int:
     """Finds the command; without one, the arguments are runs to score."""
     module, rest = (
-        (_COMMANDS[argv[0]], argv[1:]) if argv and argv[0] in _COMMANDS else ("evaluator.score_command", argv)
+        (_COMMANDS[argv[0]], argv[1:]) if argv and argv[0] in _COMMANDS else ("evaluator.commands.score", argv)
     )
     quiet_libraries()
     code: int = import_module(module).main(rest)

@@ -12,7 +12,7 @@ from schemas.adapter_reader import VerifiedAdapter, read_adapter
 from schemas.base_model import config_fingerprint, weights_fingerprint
 from schemas.document import sha256_of
 from schemas.errors import UserError
-from schemas.eval_report import AdapterReference, Arm, BaseReference
+from schemas.evaluation.eval_report import AdapterReference, Arm, BaseReference
 from schemas.run_directory import RunDirectory
 
 Dtype = Literal["float32", "bfloat16", "float16"]

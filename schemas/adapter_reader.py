@@ -18,9 +18,9 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-from schemas.adapter_manifest import AdapterManifest
 from schemas.errors import UserError
 from schemas.run_directory import ADAPTER_FILES
+from schemas.training.adapter_manifest import AdapterManifest
 
 _TENSOR = re.compile(
     r"^base_model\.model\.(?P<module>.+)\.(?:(?P<side>lora_A|lora_B)\.weight|(?P<magnitude>lora_magnitude_vector))$"

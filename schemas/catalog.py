@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from schemas.adapter_manifest import AdapterManifest
-from schemas.agreement_report import AgreementReport
 from schemas.document import Document
-from schemas.eval_report import EvalReport
-from schemas.gate_policy import GatePolicy
-from schemas.overhead_report import OverheadReport
-from schemas.serving_attestation import ServingAttestation
-from schemas.study_config import StudyConfig
-from schemas.study_plan import ChosenRates, StudyPlan
-from schemas.study_report import StudyReport
-from schemas.train_config import TrainConfig
-from schemas.verdict import Verdict
+from schemas.evaluation.agreement_report import AgreementReport
+from schemas.evaluation.eval_report import EvalReport
+from schemas.evaluation.gate_policy import GatePolicy
+from schemas.evaluation.verdict import Verdict
+from schemas.serving.overhead_report import OverheadReport
+from schemas.serving.serving_attestation import ServingAttestation
+from schemas.studies.study_config import StudyConfig
+from schemas.studies.study_plan import ChosenRates, StudyPlan
+from schemas.studies.study_report import StudyReport
+from schemas.training.adapter_manifest import AdapterManifest
+from schemas.training.train_config import TrainConfig
 
 DOCUMENTS: tuple[type[Document], ...] = (
     TrainConfig,

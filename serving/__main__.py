@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
 
         return bench(argv[1:])
     if argv[:1] == ["sign"]:
-        from serving.signature import sign
+        from serving.verify.signature import sign
 
         return sign(argv[1:])
     return serve(parse_serve_options(argv))

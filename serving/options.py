@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from serving.verify import Gate
+from serving.verify.verify import Gate
 
 
 @dataclass(frozen=True)

@@ -16,21 +16,21 @@ from pathlib import Path
 from schemas.document import write_atomically
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
-from schemas.serving_attestation import ServerRecord, ServingAttestation
-from serving.attestation import ServedAdapter, attest
-from serving.company import company_of
-from serving.content_store import changed_files
-from serving.endpoint_client import EndpointClient, local_address
-from serving.gatekeeper import GatekeeperSettings
+from schemas.serving.serving_attestation import ServerRecord, ServingAttestation
+from serving.attestation.attest import ServedAdapter, attest
+from serving.attestation.concurrent_requests import company_of
+from serving.engine.adapter_cache import changed_files
+from serving.engine.client import EndpointClient, local_address
+from serving.engine.server_record import server_record
+from serving.engine.vllm_process import ServedWeights, log_path, running_vllm, vllm_version
+from serving.engine.weights import CONTROL_SUFFIX, prepare
+from serving.gateway.middleware import GatekeeperSettings
+from serving.gateway.readiness import ReadinessFile
+from serving.gateway.state_directory import StateDirectory
 from serving.options import ServeOptions
-from serving.preflight import read_api_key, require_free_port
 from serving.progress import step
-from serving.readiness import ReadinessFile
-from serving.server_record import server_record
-from serving.state_directory import StateDirectory
-from serving.verify import verify_runs
-from serving.vllm_process import ServedWeights, log_path, running_vllm, vllm_version
-from serving.weights import CONTROL_SUFFIX, prepare
+from serving.verify.preflight import read_api_key, require_free_port
+from serving.verify.verify import verify_runs
 
 
 class EngineDied(Exception):

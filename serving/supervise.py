@@ -8,10 +8,10 @@ from typing import Never
 from rich.table import Table
 
 from schemas.errors import INTERRUPTED, Interrupted, UserError
+from serving.engine.vllm_process import log_path
 from serving.options import ServeOptions
 from serving.progress import complain, console
 from serving.server import AttestedServer, EngineDied, attested_server
-from serving.vllm_process import log_path
 
 ENGINE_DIED = 1
 

@@ -14,7 +14,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from schemas.adapter_manifest import (
+from schemas.base_model import config_fingerprint, weights_fingerprint
+from schemas.document import sha256_of
+from schemas.method import uses_dora
+from schemas.prompt import PLAIN
+from schemas.run_directory import RunDirectory
+from schemas.training.adapter_manifest import (
     AdapterManifest,
     AdapterRecord,
     BaseModelRecord,
@@ -24,11 +29,6 @@ from schemas.adapter_manifest import (
     SourceRecord,
     TrainingRecord,
 )
-from schemas.base_model import config_fingerprint, weights_fingerprint
-from schemas.document import sha256_of
-from schemas.method import uses_dora
-from schemas.prompt import PLAIN
-from schemas.run_directory import RunDirectory
 
 PROMPTS = ("Is the sky blue on a clear day?", "Name the colour of grass.", "Two and two make")
 TARGETS = ("q_proj", "k_proj", "v_proj", "up_proj", "down_proj")

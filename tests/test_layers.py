@@ -1,4 +1,4 @@
-"""Who may import whom: every stage the schemas, no stage another, and no document torch."""
+"""Who may import whom: every stage the schemas, no stage another, studies every stage but serving, no document torch."""
 
 import ast
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("trainer", "evaluator", "serving")
+STUDIES_MAY_IMPORT = {"schemas", "trainer", "evaluator"}
 HEAVY = ("torch", "transformers", "peft", "vllm", "lm_eval", "datasets")
 
 
@@ -25,20 +26,26 @@ def imports_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_stage_imports_another(stage):
-    others = set(STAGES) - {stage}
+    others = {*STAGES, "studies"} - {stage}
     guilty = {str(p.relative_to(ROOT)): imports_of(p) & others for p in (ROOT / stage).rglob("*.py")}
     assert {path: found for path, found in guilty.items() if found} == {}
 
 
+def test_studies_import_the_trainer_and_the_evaluator_only():
+    forbidden = {*STAGES} - STUDIES_MAY_IMPORT
+    guilty = {str(p.relative_to(ROOT)): imports_of(p) & forbidden for p in (ROOT / "studies").rglob("*.py")}
+    assert {path: found for path, found in guilty.items() if found} == {}
+
+
 def test_the_schemas_import_no_stage_and_nothing_heavy():
-    forbidden = set(STAGES) | set(HEAVY)
+    forbidden = {*STAGES, "studies", *HEAVY}
     guilty = {str(p.relative_to(ROOT)): imports_of(p) & forbidden for p in (ROOT / "schemas").rglob("*.py")}
     assert {path: found for path, found in guilty.items() if found} == {}
 
 
 def test_every_package_of_the_product_is_under_the_rule():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert packages == {"schemas", *STAGES}
+    assert packages == {"schemas", "studies", *STAGES}
 
 
 @pytest.mark.parametrize("stage", STAGES)

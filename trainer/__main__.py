@@ -31,11 +31,11 @@ def main(argv: list[str]) -> int:
     if command in ("make-base", "make-tasks"):
         return _make(command, rest)
     if command == "bench":
-        from trainer.bench import main as bench
+        from trainer.bench.command import main as bench
 
         return bench(rest)
     if command == "study":
-        from trainer.study.command import main as study
+        from studies.run.command import main as study
 
         return study(rest)
     if "-h" in rest or "--help" in rest:
@@ -54,7 +54,7 @@ def _train_or_plan(command: str, argv: list[str]) -> int:
     from rich.console import Console
 
     if command == "plan":
-        from trainer.plan import plan
+        from trainer.plan.plan import plan
 
         plan(config, Console())
     else:
@@ -69,7 +69,7 @@ def _make(command: str, argv: list[str]) -> int:
     parser.add_argument("out", type=Path, help="directory to write")
     parser.add_argument("--seed", type=int, default=0, help="of the invented world and the weights (default: 0)")
     if command == "make-base":
-        from trainer.synthetic.base import RECIPES, make_base
+        from studies.synthetic.base import RECIPES, make_base
 
         parser.add_argument("--recipe", choices=RECIPES, default="quickstart", help="which base (default: quickstart)")
         parser.add_argument(
@@ -81,7 +81,7 @@ def _make(command: str, argv: list[str]) -> int:
         arguments = parser.parse_args(argv)
         make_base(arguments.out, arguments.seed, RECIPES[arguments.recipe], arguments.start)
     else:
-        from trainer.synthetic.tasks import TASK_SETS, make_tasks, make_validation
+        from studies.synthetic.tasks import TASK_SETS, make_tasks, make_validation
 
         parser.add_argument("--set", choices=TASK_SETS, default="quickstart", help="which tasks (default: quickstart)")
         for_rates = "write validation items instead, for a study to choose its rates on"

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource
 
 from schemas.document import write_atomically
 from schemas.errors import UserError
-from schemas.train_config import TrainConfig
+from schemas.training.train_config import TrainConfig
 
 _HELP = "python -m trainer --help lists every option"
 

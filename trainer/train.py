@@ -9,28 +9,28 @@ import transformers
 from accelerate import Accelerator
 from rich.console import Console
 
-from schemas.adapter_manifest import TrainingRecord
 from schemas.run_directory import RunDirectory
-from schemas.train_config import TrainConfig
-from trainer.adapter import attach_adapter
-from trainer.base_model import BaseModelFiles, check_fit, find_base, load_base, load_tokenizer, skeleton
+from schemas.training.adapter_manifest import TrainingRecord
+from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.provenance import device_name, identity_of
+from trainer.checkpoint.resume import refuse_other_inputs, where_to_start
+from trainer.checkpoint.run_lock import sole_session
+from trainer.checkpoint.state import TrainingState
 from trainer.config_file import write_config
-from trainer.export import Export, export_adapter
-from trainer.footprint import footprint
-from trainer.launch import decided_by_first, launch, start_trackers
-from trainer.loop import Loop
-from trainer.machine import refuse_shortages
-from trainer.objective import Objective, build_objective
-from trainer.order import total_steps
-from trainer.parallel import loading_device, spread, whole_model
-from trainer.parameters import make_optimizer, restore_tensors, trainable_parameters
-from trainer.provenance import device_name, identity_of
-from trainer.run_state import refuse_other_inputs, where_to_start
-from trainer.session import Session
-from trainer.sole_session import sole_session
-from trainer.step_batches import StepBatches
-from trainer.training_data import TrainingData, load_training_data
-from trainer.training_state import TrainingState
+from trainer.data.dataloader import StepBatches
+from trainer.data.dataset import TrainingData, load_training_data
+from trainer.data.sampler import total_steps
+from trainer.echo.objective import Objective, build_objective
+from trainer.export.export import Export, export_adapter
+from trainer.loop.distributed import loading_device, spread, whole_model
+from trainer.loop.launch import decided_by_first, launch, start_trackers
+from trainer.loop.loop import Session
+from trainer.loop.optimizer import make_optimizer, restore_tensors, trainable_parameters
+from trainer.loop.step import Loop
+from trainer.model.base_model import BaseModelFiles, check_fit, find_base, load_base, load_tokenizer, skeleton
+from trainer.model.peft_adapter import attach_adapter
+from trainer.plan.hardware import refuse_shortages
+from trainer.plan.memory_estimate import footprint
 
 
 def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> RunDirectory:

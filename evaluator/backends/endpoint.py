@@ -15,10 +15,10 @@ from lm_eval.api.model import TemplateLM
 from openai import APIConnectionError, APIStatusError, AuthenticationError, OpenAI, PermissionDeniedError
 from transformers import AutoTokenizer
 
-from evaluator.context_window import DEFAULT_NEW_TOKENS, Request, context_window, left_truncated
+from evaluator.backends.context_window import DEFAULT_NEW_TOKENS, Request, context_window, left_truncated
 from evaluator.subject import Subject
 from schemas.errors import UserError
-from schemas.eval_report import Arm
+from schemas.evaluation.eval_report import Arm
 
 _CONCURRENT = 16
 _SECONDS = 300.0

@@ -15,10 +15,10 @@ from lm_eval.models.utils_hf import stop_sequences_criteria
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from evaluator.context_window import Request, left_truncated
+from evaluator.backends.context_window import Request, left_truncated
 from evaluator.subject import Subject
 from schemas.errors import UserError
-from schemas.eval_report import Arm
+from schemas.evaluation.eval_report import Arm
 
 
 class TransformersBackend:

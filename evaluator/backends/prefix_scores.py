@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evaluator.context_window import Request
+from evaluator.backends.context_window import Request
 
 Prefix = tuple[int, ...]
 Prediction = tuple[int, Mapping[int, float]]

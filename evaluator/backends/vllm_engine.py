@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from evaluator.subject import Subject
 from schemas.errors import UserError
-from schemas.eval_report import Arm
+from schemas.evaluation.eval_report import Arm
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build only
 
@@ -26,8 +26,8 @@ from vllm.config.lora import MaxLoRARanks
 from vllm.platforms import current_platform
 from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
+from evaluator.backends.context_window import Request, left_truncated
 from evaluator.backends.prefix_scores import Prediction, Prefix, inner_nodes, score
-from evaluator.context_window import Request, left_truncated
 
 if current_platform.is_cpu():
     # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.

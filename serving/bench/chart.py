@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.document import write_atomically
-from schemas.overhead_report import OverheadReport
+from schemas.serving.overhead_report import OverheadReport
 
 
 def print_report(report: OverheadReport, console: Console) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from schemas.overhead_report import OverheadVerdict
+from schemas.serving.overhead_report import OverheadVerdict
 
 ALPHA = 0.05
 POWER = 0.9

@@ -12,8 +12,8 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from schemas.adapter_reader import VerifiedAdapter
 from schemas.errors import UserError
-from schemas.eval_report import AdapterReference
-from schemas.overhead_report import (
+from schemas.evaluation.eval_report import AdapterReference
+from schemas.serving.overhead_report import (
     Load,
     OverheadReport,
     StructuralCheck,
@@ -22,8 +22,8 @@ from serving.bench.equivalence import rounds_needed, tost
 from serving.bench.rounds import METRICS, Measurements, Plan, run_round
 from serving.bench.structure import compare_structure
 from serving.bench.verdict import compare_arms, decide, summarise
-from serving.endpoint_client import EndpointClient
-from serving.gatekeeper import ATTESTOR_HEADER
+from serving.engine.client import EndpointClient
+from serving.gateway.middleware import ATTESTOR_HEADER
 from serving.options import ServeOptions
 from serving.progress import console
 from serving.server import AttestedServer, attested_server

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from schemas.overhead_report import Metric
+from schemas.serving.overhead_report import Metric
 from serving.bench.load import BlockSpeed, random_prompts, run_block
 
 METRICS: tuple[Metric, ...] = ("time_to_first_token", "inter_token_latency", "seconds_per_token")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.adapter_reader import VerifiedAdapter
-from schemas.overhead_report import StructuralCheck
+from schemas.serving.overhead_report import StructuralCheck
 
 # What names an adapter, and not what it computes.
 _NAMES = {"base_model_name_or_path", "revision", "peft_version", "lora_dropout", "inference_mode"}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from schemas.overhead_report import ArmSpeed, Equivalence, OverheadVerdict, StructuralCheck
+from schemas.serving.overhead_report import ArmSpeed, Equivalence, OverheadVerdict, StructuralCheck
 from serving.bench.equivalence import tost
 from serving.bench.rounds import METRICS, Measurements, Plan
 

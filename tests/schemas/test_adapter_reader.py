@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from schemas.adapter_manifest import AdapterManifest
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
+from schemas.training.adapter_manifest import AdapterManifest
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from schemas.adapter_reader import read_adapter
-from schemas.eval_report import AdapterReference
-from schemas.verdict import CheckResult, Evidence, PolicyReference, Verdict
+from schemas.evaluation.eval_report import AdapterReference
+from schemas.evaluation.verdict import CheckResult, Evidence, PolicyReference, Verdict
 
 API_KEY = "a-key-that-only-these-tests-know"
 

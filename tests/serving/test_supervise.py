@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from schemas.serving_attestation import ServingAttestation
+from schemas.serving.serving_attestation import ServingAttestation
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 

@@ -27,8 +27,8 @@ from rich.progress import track
 
 from schemas.adapter_reader import read_adapter
 from schemas.run_directory import RunDirectory
-from schemas.train_config import TrainConfig
-from trainer.checkpoint import newest_checkpoint
+from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.checkpoint import newest_checkpoint
 from trainer.train import train
 
 SHORT = {"training__max_steps": 3, "training__save_every": 1, "training__log_every": 1}

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from schemas.train_config import TrainConfig
-from trainer.adapter import attach_adapter
-from trainer.batch import Batch
-from trainer.objective import Losses, Objective, build_objective
+from schemas.training.train_config import TrainConfig
+from trainer.data.batch import Batch
+from trainer.echo.objective import Losses, Objective, build_objective
+from trainer.model.peft_adapter import attach_adapter
 
 VOCABULARY = 97
 Gradients = dict[str, torch.Tensor | None]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UserError
-from schemas.train_config import TrainConfig
+from schemas.training.train_config import TrainConfig
 from trainer.config_file import load_config, option_help, write_config
 
 CONFIG = """\

@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 
 from schemas.run_directory import RunDirectory
-from schemas.train_config import TrainConfig
+from schemas.training.train_config import TrainConfig
 from trainer.config_file import load_config
 from trainer.train import train
 

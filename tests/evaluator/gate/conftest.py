@@ -12,9 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator.scores import wilson_interval
+from evaluator.scoring.metrics import wilson_interval
 from schemas.document import sha256_of
-from schemas.eval_report import AdapterReference, BaseReference, EvalReport, Interval, Sample, TaskRecord, TaskScore
+from schemas.evaluation.eval_report import (
+    AdapterReference,
+    BaseReference,
+    EvalReport,
+    Interval,
+    Sample,
+    TaskRecord,
+    TaskScore,
+)
 
 OUTCOMES = {0: "wrong", 1: "correct", 2: "unparsed", 3: "unscored"}
 Outcomes = Sequence[int] | np.ndarray

@@ -8,7 +8,7 @@ import pytest
 
 from evaluator.__main__ import main
 from schemas.errors import UserError
-from schemas.verdict import Verdict
+from schemas.evaluation.verdict import Verdict
 from tests.evaluator.conftest import make_run
 
 POLICY = """

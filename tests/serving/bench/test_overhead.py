@@ -6,13 +6,13 @@ import math
 import pytest
 
 from schemas.adapter_reader import read_adapter
-from schemas.overhead_report import OverheadReport, StructuralCheck
+from schemas.serving.overhead_report import OverheadReport, StructuralCheck
 from serving.bench.command_line import bench
 from serving.bench.load import BlockSpeed
 from serving.bench.rounds import METRICS, Measurements, Plan, palindrome
 from serving.bench.structure import compare_structure
 from serving.bench.verdict import compare_arms, decide
-from serving.vllm_process import on_cpu
+from serving.engine.vllm_process import on_cpu
 
 SAME = (StructuralCheck(what="rank", same=True, detail="4"),)
 

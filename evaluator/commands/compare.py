@@ -1,0 +1,132 @@
+"""python -m evaluator compare RUN RUN ...: many runs and seeds beside each other."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evaluator.comparison.paired import Resampling
+from evaluator.comparison.seed_groups import Side, find_side, read_sides, shared_suites
+from evaluator.comparison.summary import Standing, Standings, finding, standings
+from evaluator.gate.current_verdict import standing_verdict
+from evaluator.gate.table import COLOURS, comparison_table, p_text, points
+from evaluator.tasks.names import short_names
+from schemas.errors import OK
+
+MOST_TASK_COLUMNS = 10
+FINDING_COLOURS = {"better": "green", "worse": "red", "no difference shown": "yellow"}
+
+
+def main(argv: list[str]) -> int:
+    """Parses, compares, prints; the answer is in the tables, so the exit code is 0 whoever wins."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a log has no width; folded tables help nobody
+    for suite in shared_suites(arguments.runs, arguments.suite):
+        sides = read_sides(arguments.runs, suite)
+        result = standings(sides, find_side(sides, arguments.against), Resampling(resamples=arguments.resamples))
+        console.print(standings_table(result, console.width))
+        for sentence in _sentences(result):
+            console.print(sentence)
+        if arguments.details or len(next(iter(result.rows)).tasks) > MOST_TASK_COLUMNS:
+            for opponent in dict.fromkeys(name for row in result.rows for name in row.against):
+                for comparison in result.comparisons(opponent).values():
+                    console.print(comparison_table(comparison))
+    return OK
+
+
+def standings_table(result: Standings, width: int) -> Table:
+    """Base, reference and the others: accuracy per task and macro, extraction failures, paired difference.
+
+    One row each; where the terminal is too narrow for that, one column each.
+    """
+    cells = list(map(list, zip(*_columns(result), strict=True)))
+    if width < 8 * len(cells[0]) + 14:
+        cells = list(map(list, zip(*cells, strict=True)))
+    table = Table(
+        title=f"{result.suite}: accuracy in %",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for index, head in enumerate(cells[0]):
+        table.add_column(head, justify="right" if index else "left")
+    for row in cells[1:]:
+        table.add_row(*row)
+    return table
+
+
+def _columns(result: Standings) -> Iterator[list[str | Text]]:
+    """The table column by column, each with its head first."""
+    rows, reference = result.rows, result.reference
+    tasks = list(rows[0].tasks)
+    names = short_names(tasks) if len(tasks) <= MOST_TASK_COLUMNS else {}
+    yield ["", *(row.side.label for row in rows)]
+    for task, name in names.items():
+        yield [name, *(f"{row.tasks[task] * 100:.1f}" for row in rows)]
+    yield ["macro", *(Text(f"{row.macro * 100:.1f}", style="bold") for row in rows)]
+    if any(row.spread is not None for row in rows):
+        yield ["seeds", *(str(len(row.side.contestants)) for row in rows)]
+        yield ["spread", *("" if row.spread is None else f"{row.spread * 100:.1f}" for row in rows)]
+    yield ["unread", *(f"{row.unparsed / row.total:.1%}" for row in rows)]
+    if any(row.unscored for row in rows):
+        yield ["unscored", *(str(row.unscored) for row in rows)]
+    yield [f"against {reference.label}", *(_against(row, reference) for row in rows)]
+
+
+def _against(row: Standing, reference: Side) -> Text:
+    paired = row.against.get(reference.label)
+    if paired is None:
+        return Text("reference" if row.side is reference else "", style="dim")
+    macro = paired.document.macro
+    found = finding(macro)
+    return Text.assemble(f"{points(macro)}\n", (found, FINDING_COLOURS[found]))
+
+
+def _sentences(result: Standings) -> Iterator[Text]:
+    """One line per pair, with what the sample could have shown; then what the gate said."""
+    for opponent in dict.fromkeys(name for row in result.rows for name in row.against):
+        for label, comparison in result.comparisons(opponent).items():
+            macro, found = comparison.macro, finding(comparison.macro)
+            worst = min(comparison.tasks.values(), key=lambda task: task.p_holm)
+            seeds = "" if comparison.seed_standard_error is not None else "; one run a side: holds for these weights"
+            yield Text.assemble(
+                f"{label} against {opponent}: ",
+                (found, FINDING_COLOURS[found]),
+                f", {points(macro)}, smallest p over tasks {p_text(worst.p_holm)} (Holm); "
+                f"detectable here: {macro.minimum_detectable_effect * 100:.1f} points{seeds}",
+            )
+            for note in comparison.notes:
+                yield Text(f"  {note}", style="dim")
+    for row in result.rows:
+        for one in row.side.contestants:
+            verdict = standing_verdict(one.evaluation) if one.arm == "adapter" else None
+            if verdict:
+                decision = (verdict.decision, f"bold {COLOURS[verdict.decision]}")
+                yield Text.assemble(f"gate {verdict.policy.name}, {one.name}: ", decision, f". {verdict.reason}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluator compare",
+        description="Compares runs on the same items. Runs whose training configs differ only in the seed form one side; "
+        "their spread then widens the intervals.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument("--suite", nargs="+", metavar="NAME", help="suites to show (default: all that the runs share)")
+    parser.add_argument(
+        "--against", metavar="RUN", help="the reference: one of the runs, or base (default: the last named run's side)"
+    )
+    parser.add_argument(
+        "--resamples", type=int, default=10_000, metavar="R", help="bootstrap resamples (default: 10000)"
+    )
+    parser.add_argument("--details", action="store_true", help="also print every task's paired figures")
+    return parser

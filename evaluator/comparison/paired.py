@@ -1,0 +1,184 @@
+"""Two sides on the same items: who fixed what, who broke what, and how sure that makes us.
+
+Legend: S runs (seeds) of a side, N items of a task, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, resample_mean
+from evaluator.comparison.comparability import require_comparable
+from evaluator.comparison.scored_run import Contestant, cluster_of
+from evaluator.comparison.significance import holm, mcnemar_exact, minimum_detectable_effect
+from schemas.evaluation.eval_report import Sample
+from schemas.evaluation.verdict import Comparison, Difference, PairedTask
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How the distributions are drawn."""
+
+    confidence: float = 0.95
+    """Level of the intervals."""
+    resamples: int = 10_000
+    """R."""
+    seed: int = 0
+    """Seed: equal reports give equal intervals."""
+
+
+@dataclass(frozen=True)
+class TaskPair:
+    """One task of a paired comparison, with its distribution."""
+
+    candidates: Array
+    """[S, N] 1 where a run of the candidate's side is right."""
+    opponents: Array
+    """[S', N] the same of the opponent's side."""
+    clusters: tuple[object, ...]
+    """[N] cluster labels."""
+    distribution: Distribution
+    """Of the difference."""
+
+    @property
+    def fixed(self) -> int:
+        """Pairs of runs and items that only the candidate got right."""
+        return int(np.einsum("sn,rn->", self.candidates, 1 - self.opponents).round())
+
+    @property
+    def broken(self) -> int:
+        """Pairs of runs and items that only the opponent got right."""
+        return int(np.einsum("sn,rn->", 1 - self.candidates, self.opponents).round())
+
+    def p_value(self) -> float:
+        """Exact McNemar between two runs; with more runs answers are no longer binary, and the bootstrap answers."""
+        single = len(self.candidates) == len(self.opponents) == 1
+        return mcnemar_exact(self.fixed, self.broken) if single else self.distribution.p_value()
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """A comparison with its full distributions, from which intervals of any level can be read."""
+
+    candidates: tuple[Contestant, ...]
+    opponents: tuple[Contestant, ...]
+    tasks: Mapping[str, TaskPair]
+    macro: Distribution
+    seeds: SeedNoise | None
+    notes: tuple[str, ...]
+    confidence: float
+
+    @cached_property
+    def document(self) -> Comparison:
+        """The comparison as the verdict records it."""
+        p_values = {name: task.p_value() for name, task in self.tasks.items()}
+        adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        return Comparison(
+            suite=self.candidates[0].evaluation.report.suite,
+            candidates=tuple(one.name for one in self.candidates),
+            opponents=tuple(one.name for one in self.opponents),
+            opponent_arm=self.opponents[0].arm,
+            macro=self._difference(self.macro, self.macro.p_value()),
+            tasks={name: self._task(task, p_values[name], adjusted[name]) for name, task in self.tasks.items()},
+            seed_standard_error=self.seeds.standard_error if self.seeds else None,
+            notes=self.notes,
+        )
+
+    def _difference(self, distribution: Distribution, p_value: float) -> Difference:
+        return Difference(
+            estimate=distribution.estimate,
+            standard_error=distribution.standard_error,
+            interval=distribution.interval(self.confidence),
+            p_value=p_value,
+            minimum_detectable_effect=minimum_detectable_effect(distribution, self.confidence),
+        )
+
+    def _task(self, task: TaskPair, p_value: float, p_holm: float) -> PairedTask:
+        return PairedTask(
+            items=task.candidates.shape[1],
+            clusters=len(set(task.clusters)),
+            candidate=float(task.candidates.mean()),
+            opponent=float(task.opponents.mean()),
+            fixed=task.fixed,
+            broken=task.broken,
+            difference=self._difference(task.distribution, p_value),
+            p_holm=p_holm,
+        )
+
+
+def compare_pair(
+    candidates: Sequence[Contestant],
+    opponents: Sequence[Contestant],
+    settings: Resampling,
+    *,
+    by_seed: bool = False,
+) -> PairedResult:
+    """Compares two sides item by item; several runs of a side are seeds of one configuration.
+
+    Args:
+        candidates, opponents: the runs of either side.
+        settings: how the distributions are drawn.
+        by_seed: the runs of the two sides are pairs, in this order, that share a seed and with it their data order.
+
+    Raises:
+        UserError: the reports do not answer the same items under the same rules.
+    """
+    notes = require_comparable([*candidates, *opponents])
+    generator = np.random.default_rng(settings.seed)
+    tasks = {
+        name: _task_pair(name, candidates, opponents, settings.resamples, generator)
+        for name in candidates[0].evaluation.report.tasks
+    }
+    macro = macro_average([task.distribution for task in tasks.values()])
+    trained = [index for index, side in enumerate((candidates, opponents)) if side[0].arm == "adapter"]
+    seeds = SeedNoise.between(_levels([_macro_by_run(tasks, index) for index in trained], by_seed))
+    if seeds:
+        student = generator.standard_t(seeds.degrees, size=settings.resamples)
+        macro = seeds.widen(macro, student)
+        tasks = {name: _with_seeds(task, trained, student, by_seed) for name, task in tasks.items()}
+    return PairedResult(tuple(candidates), tuple(opponents), tasks, macro, seeds, notes, settings.confidence)
+
+
+def _task_pair(
+    task: str,
+    candidates: Sequence[Contestant],
+    opponents: Sequence[Contestant],
+    resamples: int,
+    generator: np.random.Generator,
+) -> TaskPair:
+    items = sorted(candidates[0].samples(task))
+    # An item without a score counts against the candidate on both sides; the policy bounds how many there may be.
+    sides = [
+        np.array([[_right(one.samples(task)[item], unscored=favour) for item in items] for one in side])
+        for side, favour in ((candidates, 0.0), (opponents, 1.0))
+    ]
+    reference = candidates[0].samples(task)
+    clusters = tuple(cluster_of(reference[item]) for item in items)
+    difference = sides[0].mean(axis=0) - sides[1].mean(axis=0)
+    distribution = resample_mean(difference, clusters, bounds=(-1.0, 1.0), resamples=resamples, generator=generator)
+    return TaskPair(sides[0], sides[1], clusters, distribution)
+
+
+def _right(sample: Sample, unscored: float) -> float:
+    return unscored if sample.outcome == "unscored" else float(sample.outcome == "correct")
+
+
+def _macro_by_run(tasks: Mapping[str, TaskPair], side: int) -> list[float]:
+    scores = [(task.candidates, task.opponents)[side].mean(axis=1) for task in tasks.values()]  # [tasks][S]
+    return [float(score) for score in np.mean(scores, axis=0)]
+
+
+def _levels(sides: Sequence[Sequence[float]], by_seed: bool) -> Sequence[Sequence[float]]:
+    """The samples whose spread is the seeds' noise: each side's scores, or the differences of pairs that share a seed."""
+    return [[one - other for one, other in zip(*sides, strict=True)]] if by_seed else sides
+
+
+def _with_seeds(task: TaskPair, trained: Sequence[int], student: Array, by_seed: bool) -> TaskPair:
+    sides = (task.candidates, task.opponents)
+    scores = [[float(score) for score in sides[index].mean(axis=1)] for index in trained]
+    seeds = SeedNoise.between(_levels(scores, by_seed))
+    return replace(task, distribution=seeds.widen(task.distribution, student)) if seeds else task

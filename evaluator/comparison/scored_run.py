@@ -1,0 +1,166 @@
+"""Reads a report with its samples, and trusts neither before they agree with each other."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+
+from pydantic import ValidationError
+
+from schemas.document import describe, sha256_of
+from schemas.errors import UserError
+from schemas.evaluation.eval_report import Arm, EvalReport, Outcome, Sample
+from schemas.run_directory import RunDirectory
+
+MOST_FAULTS_SHOWN = 10
+Item = tuple[int, int]
+"""Document and attempt."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run's verified report on one suite."""
+
+    run: RunDirectory
+    """Where it came from."""
+    report: EvalReport
+    """The scores."""
+    report_sha256: str
+    """Hash of report.json as read."""
+    samples: tuple[Sample, ...]
+    """Every item of every arm, in the order of the file."""
+
+    @property
+    def name(self) -> str:
+        """The run's name, as people refer to it."""
+        return self.report.adapter.name if self.report.adapter else self.run.root.resolve().name
+
+    @cached_property
+    def by_task(self) -> dict[tuple[Arm, str], dict[Item, Sample]]:
+        """Samples by arm and task, then by document and attempt."""
+        grouped: dict[tuple[Arm, str], dict[Item, Sample]] = {}
+        for sample in self.samples:
+            grouped.setdefault((sample.arm, sample.task), {})[sample.document, sample.attempt] = sample
+        return grouped
+
+
+def cluster_of(sample: Sample) -> str | int:
+    """Items that share a passage stand or fall together, and so do several attempts at one item."""
+    return sample.cluster if sample.cluster is not None else sample.document
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One arm of one evaluation: a side of a comparison, or one seed of a side."""
+
+    evaluation: Evaluation
+    """The report."""
+    arm: Arm
+    """Whose answers count."""
+
+    @property
+    def name(self) -> str:
+        """`base`, or the run's name."""
+        return "base" if self.arm == "base" else self.evaluation.name
+
+    def samples(self, task: str) -> dict[Item, Sample]:
+        """This arm's items of one task, by document and attempt."""
+        return self.evaluation.by_task[self.arm, task]
+
+
+def read_evaluation(run: Path, suite: str) -> Evaluation:
+    """Reads `evaluation/<suite>/{report.json,samples.jsonl}` of a run and checks one against the other.
+
+    Raises:
+        UserError: a file is missing or of another schema version, samples.jsonl is not the file the report was written
+            with, an item is missing or doubled, or counts and scores do not follow from the items.
+    """
+    directory = RunDirectory(run)
+    folder = directory.evaluation(suite)
+    if not folder.is_dir():
+        raise UserError(
+            f"{run} has no evaluation on the suite {suite!r} (it has: {', '.join(suites_of(run)) or 'none'})",
+            where=folder,
+            fix=f"python -m evaluator {run} --suite {suite}",
+        )
+    report = EvalReport.read(folder / "report.json")
+    evaluation = Evaluation(directory, report, sha256_of(folder / "report.json"), read_samples(folder, report))
+    faults = list(_faults(evaluation, suite))
+    if faults:
+        shown = "\n".join(f"  - {fault}" for fault in faults[:MOST_FAULTS_SHOWN])
+        more = f"\n  ... and {len(faults) - MOST_FAULTS_SHOWN} more" if len(faults) > MOST_FAULTS_SHOWN else ""
+        raise UserError(
+            f"report and samples do not agree\n{shown}{more}",
+            where=folder,
+            fix=f"evaluate again: python -m evaluator {run} --suite {suite}",
+        )
+    return evaluation
+
+
+def suites_of(run: Path) -> list[str]:
+    """Names of the suites a run was evaluated on, sorted."""
+    return sorted(report.parent.name for report in (run / "evaluation").glob("*/report.json"))
+
+
+def read_samples(folder: Path, report: EvalReport) -> tuple[Sample, ...]:
+    """The lines of samples.jsonl, once its hash is the one in the report.
+
+    Raises:
+        UserError: the file is missing or changed, or a line does not fit.
+    """
+    path = folder / "samples.jsonl"
+    if not path.is_file():
+        raise UserError("the report has no samples.jsonl beside it", where=folder, fix="evaluate again")
+    if sha256_of(path) != report.samples_sha256:
+        raise UserError(
+            "samples.jsonl is not the file this report was written with (sha256 differs)",
+            where=path,
+            fix="evaluate again; neither file may be edited",
+        )
+    samples = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                samples.append(Sample.model_validate_json(line))
+            except ValidationError as error:
+                raise UserError(
+                    f"a sample does not fit its schema\n{describe(error)}", where=f"{path}:{number}"
+                ) from None
+    return tuple(samples)
+
+
+def _faults(evaluation: Evaluation, suite: str) -> Iterator[str]:
+    report = evaluation.report
+    if report.suite != suite:
+        yield f"the report is of the suite {report.suite!r}"
+    counted = Counter((sample.arm, sample.task, sample.document, sample.attempt) for sample in evaluation.samples)
+    yield from (f"{task} item {item}, {arm}: {n} times" for (arm, task, item, _), n in counted.items() if n > 1)
+    expected = {(arm, task) for task, record in report.tasks.items() for arm in record.arms}
+    yield from (f"{task}, {arm}: samples, but no score" for arm, task in sorted(evaluation.by_task.keys() - expected))
+    for task, record in report.tasks.items():
+        if set(record.arms) != set(report.macro):
+            yield f"{task}: scored for {sorted(record.arms)}, the macro average for {sorted(report.macro)}"
+        for arm in record.arms:
+            yield from _task_faults(evaluation, task, arm)
+    for arm, macro in report.macro.items():
+        scores = [record.arms[arm].score for record in report.tasks.values() if arm in record.arms]
+        if scores and not math.isclose(macro, math.fsum(scores) / len(scores), abs_tol=1e-9):
+            yield f"macro average, {arm}: {macro} is not the mean of the tasks' scores"
+
+
+def _task_faults(evaluation: Evaluation, task: str, arm: Arm) -> Iterator[str]:
+    score = evaluation.report.tasks[task].arms[arm]
+    samples = evaluation.by_task.get((arm, task), {})
+    if len(samples) != score.total:
+        yield f"{task}, {arm}: {score.total} items scored, {len(samples)} in samples.jsonl"
+    found = Counter(sample.outcome for sample in samples.values())
+    for outcome in get_args(Outcome):
+        if found[outcome] != getattr(score, outcome):
+            yield f"{task}, {arm}: {getattr(score, outcome)} {outcome} in the report, {found[outcome]} in samples.jsonl"
+    if not math.isclose(score.score, score.correct / score.total, abs_tol=1e-9):
+        yield f"{task}, {arm}: score {score.score} is not {score.correct} / {score.total}"

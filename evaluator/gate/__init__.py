@@ -1,0 +1,1 @@
+"""The release decision: checks, verdict and its three forms."""

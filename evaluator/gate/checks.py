@@ -1,0 +1,209 @@
+"""A policy's checks on one suite: each yields pass, rejected or inconclusive, with a reason for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from evaluator.comparison.bootstrap import Distribution, macro_average, resample_mean
+from evaluator.comparison.paired import PairedResult, Resampling
+from evaluator.comparison.scored_run import Contestant, cluster_of
+from evaluator.comparison.significance import minimum_detectable_effect
+from evaluator.scoring.metrics import wilson_interval
+from schemas.errors import UserError
+from schemas.evaluation.eval_report import Interval, TaskScore
+from schemas.evaluation.gate_policy import Floor, NonInferiority, Opponent, Subject, SuitePolicy, Superiority, Unparsed
+from schemas.evaluation.verdict import CheckResult, Decision
+
+MACRO = "macro"
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that a suite's checks may look at."""
+
+    candidate: Contestant
+    """The adapter under test; of several seeds, the first named: the one that would be served."""
+    comparisons: Mapping[Opponent, PairedResult]
+    """Paired results by opponent; `reference` is absent where the policy needs none."""
+    settings: Resampling
+    """Level and seed of the intervals."""
+
+    @property
+    def suite(self) -> str:
+        """Name of the suite."""
+        return self.candidate.evaluation.report.suite
+
+    def score(self, task: str) -> TaskScore:
+        """The candidate's score on one task."""
+        return self.candidate.evaluation.report.tasks[task].arms[self.candidate.arm]
+
+
+def apply_checks(policy: SuitePolicy, case: Case) -> Iterator[CheckResult]:
+    """Every check of one suite's policy, in the policy's order.
+
+    Raises:
+        UserError: a check names an unknown task, or a majority floor where there is none.
+    """
+    for check in policy.checks:
+        if isinstance(check, Unparsed):
+            yield from _unparsed(check, case)
+        elif isinstance(check, Floor):
+            yield from _floors(check, case)
+        else:
+            yield from _differences(check, case)
+
+
+def subjects(over: Subject, tasks: list[str]) -> list[str]:
+    """The subjects a check speaks of: `macro`, or tasks by name.
+
+    Raises:
+        UserError: a name is not among the suite's tasks.
+    """
+    if over == "macro":
+        return [MACRO]
+    if over == "each_task":
+        return tasks
+    unknown = [name for name in over if name not in tasks]
+    if unknown:
+        close = get_close_matches(unknown[0], tasks, n=1)
+        raise UserError(
+            f"the policy names unknown tasks: {', '.join(unknown)}",
+            where=f"this suite has {', '.join(tasks)}",
+            fix=f"did you mean {close[0]}?" if close else "name tasks of the suite",
+        )
+    return list(over)
+
+
+def decide(interval: Interval, threshold: float) -> Decision:
+    """Pass where the whole interval lies above the threshold, rejected where it lies below, else inconclusive."""
+    if not all(map(math.isfinite, (interval.low, interval.high, threshold))):
+        raise UserError("a check met a value that is not a number", fix="evaluate again")
+    if interval.low > threshold:
+        return "pass"
+    return "rejected" if interval.high < threshold else "inconclusive"
+
+
+def _differences(check: Superiority | NonInferiority, case: Case) -> Iterator[CheckResult]:
+    result = case.comparisons[check.against]
+    threshold = check.margin / 100 if isinstance(check, Superiority) else -check.margin / 100
+    names = subjects(check.over, list(result.tasks))
+    for name in names:
+        distribution = result.macro if name == MACRO else result.tasks[name].distribution
+        confidence = _simultaneous(case.settings.confidence, len(names))
+        interval = distribution.interval(confidence)
+        effect = minimum_detectable_effect(distribution, confidence)
+        opponent = " + ".join(dict.fromkeys(one.name for one in result.opponents))
+        yield CheckResult(
+            suite=case.suite,
+            kind=check.kind,
+            subject=name,
+            against=opponent,
+            decision=decide(interval, threshold),
+            reason=f"{_title(name)}: {distribution.estimate * 100:+z.1f} points against {opponent}, "
+            f"{_interval(interval, '+')} {_position(interval, threshold, '+')}; detectable here: {effect * 100:.1f} points",
+            estimate=distribution.estimate,
+            interval=interval,
+            threshold=threshold,
+            minimum_detectable_effect=effect,
+        )
+
+
+def _floors(check: Floor, case: Case) -> Iterator[CheckResult]:
+    names = subjects(check.over, list(case.candidate.evaluation.report.tasks))
+    confidence = _simultaneous(case.settings.confidence, len(names))
+    for name in names:
+        threshold = _minimum(check, name, case)
+        estimate, interval = _own_score(name, case, confidence)
+        yield CheckResult(
+            suite=case.suite,
+            kind="floor",
+            subject=name,
+            against=None,
+            decision=decide(interval, threshold),
+            reason=f"{_title(name)}: {estimate * 100:.1f} %, {_interval(interval)} {_position(interval, threshold)}",
+            estimate=estimate,
+            interval=interval,
+            threshold=threshold,
+            minimum_detectable_effect=None,
+        )
+
+
+def _unparsed(check: Unparsed, case: Case) -> Iterator[CheckResult]:
+    limit = check.limit / 100
+    for name in case.candidate.evaluation.report.tasks:
+        score = case.score(name)
+        rate = score.unparsed / score.total
+        yield CheckResult(
+            suite=case.suite,
+            kind="unparsed",
+            subject=name,
+            against=None,
+            decision="pass" if rate <= limit else "rejected",
+            reason=f"{name}: {score.unparsed} of {score.total} answers unreadable ({rate:.1%}), "
+            f"{'within' if rate <= limit else 'over'} the limit of {limit:.1%}",
+            estimate=rate,
+            interval=None,
+            threshold=limit,
+            minimum_detectable_effect=None,
+        )
+
+
+def _minimum(check: Floor, name: str, case: Case) -> float:
+    if check.minimum is not None:
+        return check.minimum / 100
+    records = case.candidate.evaluation.report.tasks
+    chosen = list(records) if name == MACRO else [name]
+    without = [task for task in chosen if records[task].floor is None]
+    if without:
+        raise UserError(
+            f"`above_majority` needs a majority class, which {', '.join(without)} does not have",
+            where=f"floor check of the suite {case.suite}",
+            fix="give a `minimum`, or name the tasks that have one",
+        )
+    majority = float(np.mean([records[task].floor for task in chosen]))
+    return majority + (check.above_majority or 0.0) / 100
+
+
+def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interval]:
+    if name != MACRO:
+        score = case.score(name)
+        return score.score, wilson_interval(score.correct, score.total, confidence)
+    macro = own_macro(case.candidate, case.settings)
+    return macro.estimate, macro.interval(confidence)
+
+
+def own_macro(contestant: Contestant, settings: Resampling) -> Distribution:
+    """Bootstrap distribution of one contestant's macro average, stratified by task, clustered where clusters are given."""
+    generator = np.random.default_rng(settings.seed)
+    tasks = []
+    for name in contestant.evaluation.report.tasks:
+        samples = contestant.samples(name)
+        values = np.array([float(sample.outcome == "correct") for sample in samples.values()])
+        clusters = [cluster_of(sample) for sample in samples.values()]
+        tasks.append(
+            resample_mean(values, clusters, bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator)
+        )
+    return macro_average(tasks)
+
+
+def _simultaneous(confidence: float, count: int) -> float:
+    """Bonferroni: over `count` subjects all intervals hold together with the wanted confidence."""
+    return 1 - (1 - confidence) / count
+
+
+def _title(name: str) -> str:
+    return "macro average" if name == MACRO else name
+
+
+def _interval(interval: Interval, sign: str = "") -> str:
+    return f"{interval.level * 100:.4g} % interval [{interval.low * 100:{sign}.1f}, {interval.high * 100:{sign}.1f}]"
+
+
+def _position(interval: Interval, threshold: float, sign: str = "") -> str:
+    where = {"pass": "all above", "rejected": "all below", "inconclusive": "on both sides of"}
+    return f"{where[decide(interval, threshold)]} {threshold * 100:{sign}.1f}"

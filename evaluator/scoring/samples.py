@@ -1,0 +1,118 @@
+"""Turns lm-eval's logged samples into lines of samples.jsonl: prompt, output, the answer read, and how it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluator.tasks.suites import Suite
+from schemas.errors import UserError
+from schemas.evaluation.eval_report import Arm, Outcome, Sample
+
+UNREADABLE = "[invalid]"  # what lm-eval's regex filter returns where nothing fits
+Logged = Mapping[str, Any]
+
+
+def read_samples(suite: Suite, task: Any, logged: Sequence[Logged], arm: Arm) -> list[Sample]:
+    """The samples of one task and arm, in the order of the items.
+
+    Args:
+        suite: names the metric and the filter that count.
+        task: the lm-eval task object.
+        logged: lm-eval's samples of this task, all filters.
+        arm: who answered.
+    """
+    chosen = sorted((entry for entry in logged if entry["filter"] == suite.filter), key=lambda entry: entry["doc_id"])
+    read = _generated if task.OUTPUT_TYPE == "generate_until" else _ranked
+    samples = [read(suite, task, entry, arm) for entry in chosen]
+    clusters = _clusters(suite, task.task_name, samples)
+    return [sample.model_copy(update={"cluster": cluster}) for sample, cluster in zip(samples, clusters, strict=True)]
+
+
+def _generated(suite: Suite, task: Any, entry: Logged, arm: Arm) -> Sample:
+    parsed = str(entry["filtered_resps"][0])
+    readable = parsed != UNREADABLE
+    return Sample(
+        task=task.task_name,
+        document=entry["doc_id"],
+        arm=arm,
+        prompt=entry["arguments"][0][0],
+        target=str(entry["target"]),
+        output=entry["resps"][0][0],
+        parsed=parsed if readable else None,
+        outcome=_outcome(entry[suite.metric], readable),
+    )
+
+
+def _ranked(suite: Suite, task: Any, entry: Logged, arm: Arm) -> Sample:
+    """Of equally likely choices the first counts, as in lm-eval."""
+    choices = [str(choice) for choice in task.doc_to_choice(entry["doc"])]
+    likelihoods = [float(response[0]) for response in entry["filtered_resps"]]
+    picked = choices[max(range(len(choices)), key=lambda index: (likelihoods[index], -index))]
+    gold = task.doc_to_text(entry["doc"]) if task.multiple_input else entry["target"]
+    return Sample(
+        task=task.task_name,
+        document=entry["doc_id"],
+        arm=arm,
+        prompt=entry["arguments"][0][0],
+        target=choices[gold] if isinstance(gold, int) else str(gold),
+        output=picked,
+        parsed=picked,
+        outcome=_outcome(entry[suite.metric], readable=True),
+    )
+
+
+def _outcome(value: Any, readable: bool) -> Outcome:
+    score = float(value)
+    if score not in (0.0, 1.0):
+        raise UserError(f"an item's score is {score}, expected 0 or 1")
+    if score == 1.0:
+        return "correct"
+    return "wrong" if readable else "unparsed"
+
+
+def _clusters(suite: Suite, task: str, samples: Sequence[Sample]) -> list[str | None]:
+    """MMLU's items belong to their subject; elsewhere items with the same prompt belong together."""
+    if suite.layout == "mmlu":
+        return [task] * len(samples)
+    counts = Counter(sample.prompt for sample in samples)
+    return [
+        hashlib.sha256(sample.prompt.encode()).hexdigest()[:16] if counts[sample.prompt] > 1 else None
+        for sample in samples
+    ]
+
+
+def raw_answers(logged: Sequence[Logged]) -> list[Any]:
+    """Every answer as the model gave it, in order: texts, or log-likelihoods."""
+    return [[entry["doc_id"], entry["resps"]] for entry in sorted(logged, key=lambda e: (e["filter"], e["doc_id"]))]
+
+
+def documents_sha256(logged: Sequence[Logged]) -> str:
+    """Hash over the items, in order."""
+    return _hash({entry["doc_id"]: entry["doc"] for entry in logged})
+
+
+def prompts_sha256(logged: Sequence[Logged]) -> str:
+    """Hash over the requests' texts (prompts, and continuations of ranked choices), in order."""
+    texts = {
+        entry["doc_id"]: [[part for part in request if isinstance(part, str)] for request in entry["arguments"]]
+        for entry in logged
+    }
+    return _hash(texts)
+
+
+def generation_sha256(suite: Suite, task: Any) -> str:
+    """Hash over the settings and the definition of a task, its functions' source included, its data's place left out."""
+    config = task.config.to_dict()
+    for key in ("dataset_path", "dataset_name", "dataset_kwargs", "custom_dataset", "task_alias", "fewshot_config"):
+        config.pop(key, None)
+    config["metadata"] = {"version": task.VERSION}
+    config["counts"] = [suite.metric, suite.filter]
+    return _hash(config)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

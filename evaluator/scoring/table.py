@@ -1,0 +1,51 @@
+"""The scores for people: one line per task, with its floor, its unreadable answers and its interval."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from schemas.evaluation.eval_report import EvalReport, TaskScore
+
+
+def score_table(report: EvalReport) -> Table:
+    """Task, base, adapter, floor, unparsed and unscored counts, and the adapter's interval (the base's without one)."""
+    subject = report.adapter.name if report.adapter else report.base.name.rstrip("/").split("/")[-1]
+    table = Table(title=f"{subject} on {report.suite} ({report.backend}, {report.dtype})", caption=report.protocol)
+    for heading in ("task", "items", "base", "adapter", "floor", "unparsed", "unscored", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for name, record in report.tasks.items():
+        main = record.arms.get("adapter") or record.arms["base"]
+        table.add_row(
+            name,
+            str(main.total),
+            _percent(record.arms.get("base")),
+            _percent(record.arms.get("adapter")),
+            "-" if record.floor is None else f"{100 * record.floor:.1f}",
+            _count(record.arms.get("base"), record.arms.get("adapter"), "unparsed"),
+            _count(record.arms.get("base"), record.arms.get("adapter"), "unscored"),
+            f"{100 * main.interval.low:.1f} - {100 * main.interval.high:.1f}",
+        )
+    macro = [f"{100 * report.macro[arm]:.1f}" if arm in report.macro else "-" for arm in ("base", "adapter")]
+    table.add_section()
+    table.add_row("macro average", "", *macro, "", "", "", "")
+    if len(report.tasks) > 1:
+        table.add_row("all items", *_all_items(report), "", "", "", "")
+    return table
+
+
+def _all_items(report: EvalReport) -> list[str]:
+    """Number of items, and the share of them that each arm has right: larger tasks weigh more (MMLU's usual total)."""
+    items = sum(next(iter(record.arms.values())).total for record in report.tasks.values())
+    cells = [str(items)]
+    for arm in ("base", "adapter"):
+        given = [record.arms[arm].correct for record in report.tasks.values() if arm in record.arms]
+        cells.append(f"{100 * sum(given) / items:.1f}" if given else "-")
+    return cells
+
+
+def _percent(score: TaskScore | None) -> str:
+    return "-" if score is None else f"{100 * score.score:.1f}"
+
+
+def _count(base: TaskScore | None, adapter: TaskScore | None, field: str) -> str:
+    return " / ".join(str(getattr(score, field)) for score in (base, adapter) if score is not None)

@@ -1,0 +1,84 @@
+"""From a suite to lm-eval task objects whose items are loaded and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluator.tasks.commonsense import unpublished_files
+from evaluator.tasks.local_data import local_overrides
+from evaluator.tasks.suites import Suite
+from evaluator.tasks.yaml_files import TaskConfig, chosen
+from schemas.errors import UserError
+
+FEWSHOT_SEED = 1234  # lm-eval's default
+
+
+@dataclass(frozen=True)
+class LoadedTasks:
+    """The tasks of one evaluation.
+
+    Attributes:
+        suite: their suite.
+        tasks: lm-eval tasks by name.
+        notes: what sets these items apart from the suite's published ones.
+    """
+
+    suite: Suite
+    tasks: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> LoadedTasks:
+    """Loads the suite's tasks, from local files where a data directory is given, else from the hub.
+
+    Raises:
+        UserError: no data, an item that does not fit, or the hub cannot be reached.
+    """
+    configs = chosen(suite, wanted)
+    directory = data or (Path(suite.data) if suite.data else None)
+    if directory is None and suite.layout == "records":
+        raise UserError(
+            f"suite {suite.name} needs LLM-Adapters' files; no hub data set holds exactly them",
+            fix="git clone https://github.com/AGI-Edgerunners/LLM-Adapters, then --data LLM-Adapters/dataset",
+        )
+    if directory is None:
+        return LoadedTasks(suite, _build(suite, list(configs)), notes=())
+    overrides = local_overrides(suite, configs, directory)
+    members = [{"task": name, **keys} for name, keys in overrides.items()]
+    tasks = _build(suite, [{"group": f"{suite.name} from local files", "task": members}])
+    return LoadedTasks(suite, tasks, notes=_notes(suite, configs, overrides))
+
+
+def _build(suite: Suite, specifications: list[Any]) -> Mapping[str, Any]:
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=suite.task_folders(), include_defaults=False)
+    try:
+        tasks: dict[str, Any] = manager.load(specifications)["tasks"]
+    except (DatasetsError, HfHubHTTPError, OfflineModeIsEnabled, ConnectionError) as error:
+        raise UserError(
+            f"the data of suite {suite.name} cannot be loaded: {str(error).splitlines()[0]}",
+            fix="connect to the hub once (the data are cached), or give local files with --data DIR",
+        ) from None
+    for task in tasks.values():
+        if task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=5 if suite.layout == "mmlu" else 0)
+    return tasks
+
+
+def _notes(suite: Suite, configs: Mapping[str, TaskConfig], overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = []
+    absent = [name for name in configs if name not in overrides]
+    if absent and suite.name != "quickstart":
+        notes.append(f"no local files for {', '.join(absent)}: the macro average leaves them out")
+    if suite.layout == "records" and suite.name != "quickstart":
+        files = [Path(keys["dataset_kwargs"]["data"], keys["dataset_kwargs"]["folder"]) for keys in overrides.values()]
+        other = unpublished_files(files)
+        if other:
+            notes.append(f"not the published items (or not checked): {', '.join(other)}")
+    return tuple(notes)

@@ -1,0 +1,65 @@
+"""Reads task YAML files as plain data, so that names and folders are known before lm-eval is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evaluator.tasks.suites import Suite
+from schemas.errors import UserError
+
+TaskConfig = Mapping[str, Any]
+
+
+def task_configs(suite: Suite) -> dict[str, TaskConfig]:
+    """The suite's tasks in order, each with its YAML keys; `mmlu` stands for its 57 subjects."""
+    found: dict[str, TaskConfig] = {}
+    for folder in suite.task_folders():
+        for path in sorted(Path(folder).glob("*.yaml")):
+            config = plain_config(path)
+            if "group" not in config and isinstance(config.get("task"), str):
+                found.setdefault(config["task"], config)
+    if suite.layout == "mmlu":
+        return {name: config for name, config in found.items() if name.startswith("mmlu_")}
+    return {name: found[name] for name in suite.tasks}
+
+
+def chosen(suite: Suite, wanted: list[str] | None) -> dict[str, TaskConfig]:
+    """The tasks that --tasks names, by full name or by the part after the suite's prefix; all without it.
+
+    Raises:
+        UserError: a name fits no task of the suite.
+    """
+    configs = task_configs(suite)
+    if wanted is None:
+        return configs
+    names = []
+    for word in wanted:
+        fits = [name for name in configs if name == word] or [name for name in configs if name.endswith(f"_{word}")]
+        if len(fits) != 1:
+            raise UserError(
+                f"--tasks {word} fits {len(fits)} tasks of suite {suite.name}", fix=f"choose from: {', '.join(configs)}"
+            )
+        names += fits
+    return {name: config for name, config in configs.items() if name in names}
+
+
+def plain_config(path: Path) -> dict[str, Any]:
+    """A task file's keys with its includes merged; functions stay text."""
+    config: dict[str, Any] = yaml.load(path.read_text(), _FunctionsAsText)  # noqa: S506  (it is a SafeLoader)
+    include = config.pop("include", None)
+    return {**plain_config(path.parent / include), **config} if include else config
+
+
+class _FunctionsAsText(yaml.SafeLoader):
+    """A SafeLoader that reads lm-eval's !function tag as the function's name."""
+
+
+def _function_name(loader: yaml.Loader | yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return loader.construct_scalar(node)
+
+
+_FunctionsAsText.add_constructor("!function", _function_name)

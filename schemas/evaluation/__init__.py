@@ -1,0 +1,1 @@
+"""Documents that evaluation and the gate read and write."""

@@ -1,0 +1,169 @@
+"""Verdict: whether an adapter may be served, check by check, and the paired statistics it rests on.
+
+Scores and differences are fractions, as in the EvalReport; sentences for people are in percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from schemas.document import Count, Document, Fraction, Section, Sha256
+from schemas.evaluation.eval_report import AdapterReference, Arm, Interval
+from schemas.training.train_config import Name, Positive
+
+Decision = Literal["pass", "rejected", "inconclusive"]
+_SEVERITY: tuple[Decision, ...] = ("pass", "inconclusive", "rejected")
+
+
+def worst(decisions: Iterable[Decision]) -> Decision:
+    """The gravest decision: one rejection rejects, and only passes pass.
+
+    Raises:
+        ValueError: there is none. `all(())` is true; a gate that checked nothing must not open.
+    """
+    return _SEVERITY[max(_SEVERITY.index(decision) for decision in decisions)]
+
+
+class Difference(Section):
+    """A paired difference, adapter minus opponent."""
+
+    estimate: float
+    """The observed difference."""
+    standard_error: float
+    """Of the bootstrap distribution."""
+    interval: Interval
+    """Bootstrap interval."""
+    p_value: Fraction
+    """Two-sided, of no difference: exact McNemar for a task with one run on each side, bootstrap otherwise."""
+    minimum_detectable_effect: float
+    """True difference that samples of this size and spread would show as not chance 80 % of the time."""
+
+
+class PairedTask(Section):
+    """One task, item by item."""
+
+    items: Positive
+    """Paired items."""
+    clusters: Positive
+    """Independent groups among them; equal to `items` where each stands alone."""
+    candidate: Fraction
+    """Mean score of the adapter's runs."""
+    opponent: Fraction
+    """Mean score of the opponent's runs."""
+    fixed: Count
+    """Items the opponent missed and the adapter got right, summed over pairs of runs."""
+    broken: Count
+    """Items the opponent got right and the adapter missed, summed over pairs of runs."""
+    difference: Difference
+    """Adapter minus opponent."""
+    p_holm: Fraction
+    """The p-value after Holm's correction over the tasks of this comparison."""
+
+
+class Comparison(Section):
+    """An adapter against one opponent on one suite."""
+
+    suite: Name
+    """Name of the suite."""
+    candidates: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Runs of the adapter; several are seeds of one configuration."""
+    opponents: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Runs of the opponent."""
+    opponent_arm: Arm
+    """Whether the opponent is an adapter or the base model."""
+    macro: Difference
+    """Difference of the macro averages."""
+    tasks: Annotated[dict[str, PairedTask], Field(min_length=1)]
+    """By task."""
+    seed_standard_error: float | None
+    """Part of the macro's standard error that comes from training seeds; None where each side is a single run, whose
+    verdict holds for these weights and not for the method."""
+    notes: tuple[str, ...] = ()
+    """What differs between the reports without making the comparison unfair, such as the backend."""
+
+
+class CheckResult(Section):
+    """One condition of the policy on one subject."""
+
+    suite: Name
+    """Name of the suite."""
+    kind: Literal["superiority", "non_inferiority", "floor", "unparsed"]
+    """Kind of check."""
+    subject: str
+    """`macro`, or a task."""
+    against: str | None
+    """Opponent; None for checks of the adapter alone."""
+    decision: Decision
+    """What this check says."""
+    reason: str
+    """Why, in a sentence."""
+    estimate: float
+    """Observed difference, score or rate."""
+    interval: Interval | None
+    """Interval the decision rests on; None where the observed value decides."""
+    threshold: float
+    """What the interval or value was held against."""
+    minimum_detectable_effect: float | None
+    """Of the difference; None for checks of the adapter alone."""
+
+
+class PolicyReference(Section):
+    """Which policy was applied."""
+
+    name: Name
+    """Its name."""
+    description: str
+    """What it is for."""
+    sha256: Sha256
+    """Hash of its JSON."""
+
+
+class Evidence(Section):
+    """One report the verdict rests on."""
+
+    run: Name
+    """The run's name."""
+    suite: Name
+    """Name of the suite."""
+    report_sha256: Sha256
+    """Hash of report.json."""
+    samples_sha256: Sha256
+    """Hash of samples.jsonl."""
+
+
+class Verdict(Document):
+    """Whether the adapter may be served."""
+
+    title: ClassVar[str] = "verdict"
+
+    schema_version: Literal["1"] = "1"
+    """Version of this schema."""
+    created: AwareDatetime
+    """When it was formed."""
+    adapter: AdapterReference
+    """The adapter judged. A server compares the manifest hash, so that no other adapter borrows the verdict."""
+    against: tuple[str, ...]
+    """What `--against` named; empty where the policy needs no reference."""
+    policy: PolicyReference
+    """The policy."""
+    decision: Decision
+    """The gravest of the checks."""
+    reason: str
+    """Why, in a sentence or two."""
+    checks: Annotated[tuple[CheckResult, ...], Field(min_length=1)]
+    """Every condition."""
+    comparisons: tuple[Comparison, ...]
+    """The paired statistics."""
+    suites_left_out: tuple[Name, ...]
+    """Optional suites of the policy that the run was not evaluated on."""
+    evidence: Annotated[tuple[Evidence, ...], Field(min_length=1)]
+    """Every report read."""
+
+    @model_validator(mode="after")
+    def _decision_is_the_worst_of_the_checks(self) -> Self:
+        if self.decision != worst(check.decision for check in self.checks):
+            raise ValueError("the decision is not the gravest of its checks")
+        return self

@@ -1,0 +1,122 @@
+"""OverheadReport: what an adapter costs at inference, against another adapter of the same shape, with its noise floor."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from schemas.document import Count, Document, Fraction, Section
+from schemas.evaluation.eval_report import AdapterReference
+from schemas.serving.serving_attestation import ServerRecord
+from schemas.training.train_config import Positive
+
+Metric = Literal["time_to_first_token", "inter_token_latency", "seconds_per_token"]
+OverheadVerdict = Literal["equivalent", "not_equivalent", "inconclusive"]
+
+
+class StructuralCheck(Section):
+    """One property in which both adapters must agree."""
+
+    what: str
+    """The property."""
+    same: bool
+    """Whether they agree in it."""
+    detail: str
+    """The common value, or how they differ."""
+
+
+class Load(Section):
+    """What was asked of the server, the same for every arm."""
+
+    waves: Positive
+    """Waves of requests per block."""
+    prompt_tokens: Positive
+    """Tokens of each prompt."""
+    output_tokens: Positive
+    """Tokens generated per request, end-of-sequence ignored."""
+    concurrency: tuple[Positive, ...]
+    """Requests of a wave, which start together; each number is measured apart."""
+    warm_up_rounds: Count
+    """Rounds thrown away before the first measured one."""
+    pilot_rounds: Positive
+    """Rounds after which the number of rounds was chosen from the control's noise."""
+    planned_rounds: Positive
+    """Rounds that the control's noise asks for at 90 % power."""
+    rounds: Positive
+    """Rounds measured; fewer than planned where the limit was reached."""
+    seed: Count
+    """Of prompts and order."""
+
+
+class ArmSpeed(Section):
+    """One arm, one concurrency: medians over its blocks."""
+
+    arm: str
+    """`candidate`, `opponent`, `control` (the opponent loaded a second time), `base` or `merged`."""
+    concurrency: Positive
+    """Requests in flight."""
+    time_to_first_token: float
+    """Seconds."""
+    inter_token_latency: float
+    """Seconds between two tokens of an answer."""
+    tokens_per_second: float
+    """Generated tokens of all requests per second of wall time."""
+
+
+class Equivalence(Section):
+    """Two one-sided tests on paired log-ratios: candidate over opponent, or control over opponent."""
+
+    arm: Literal["candidate", "control"]
+    """Numerator. The control is the opponent itself, so its ratio shows the noise and nothing else."""
+    metric: Metric
+    """What is compared. Less is faster in all three."""
+    concurrency: Positive
+    """Requests in flight."""
+    ratio: float
+    """Geometric mean over rounds."""
+    rounds: tuple[float, ...]
+    """Ratio of every round, in the order of measuring: what the test was computed from."""
+    low: float
+    """Lower end of the 90 % interval, the one that belongs to TOST at 5 %."""
+    high: float
+    """Upper end."""
+    p_value: Fraction
+    """The larger of the two one-sided p-values: small means equivalent within the margin."""
+    noise: float
+    """Standard deviation of the log-ratio between rounds."""
+    verdict: OverheadVerdict
+    """`equivalent`: the interval lies within the margin. `not_equivalent`: outside of it. Else the noise is too large."""
+
+
+class OverheadReport(Document):
+    """The zero-overhead proof of one adapter."""
+
+    title: ClassVar[str] = "overhead report"
+
+    schema_version: Literal["1"] = "1"
+    """Version of this schema."""
+    created: AwareDatetime
+    """When measuring ended."""
+    candidate: AdapterReference
+    """The adapter whose overhead is in question."""
+    opponent: AdapterReference
+    """The plain adapter of the same shape."""
+    server: ServerRecord
+    """Where both were served, from one process."""
+    margin: Fraction
+    """Largest relative difference that counts as equal."""
+    structure: Annotated[tuple[StructuralCheck, ...], Field(min_length=1)]
+    """The structural proof: what makes the server do the same work for both."""
+    load: Load
+    """The load."""
+    speeds: Annotated[tuple[ArmSpeed, ...], Field(min_length=1)]
+    """Every arm. `base` and `merged` stand here for information: an adapter that is not merged costs time."""
+    tests: Annotated[tuple[Equivalence, ...], Field(min_length=1)]
+    """Every metric at every concurrency, for candidate and control."""
+    verdict: OverheadVerdict
+    """`equivalent` only where the structure is the same and every test of candidate and control says so."""
+    reason: str
+    """Why, in a sentence."""
+    seconds: float
+    """Wall time of the measurement."""

@@ -1,0 +1,1 @@
+"""Documents of a study: config, registered plan, report."""

@@ -1,0 +1,1 @@
+"""Documents that training reads and writes."""

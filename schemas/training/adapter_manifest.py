@@ -1,0 +1,169 @@
+"""AdapterManifest: what an exported adapter is, where it came from, and the proof a server needs."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from schemas.document import Count, Document, Section, Sha256
+from schemas.method import Method
+from schemas.prompt import TemplateName
+from schemas.training.train_config import Name, Positive
+
+
+class FileRecord(Section):
+    """Identity of one file."""
+
+    sha256: Sha256
+    """Hash of the bytes."""
+    size: Count
+    """Bytes."""
+
+
+class BaseModelRecord(Section):
+    """Identity of the base model the adapter was trained on."""
+
+    name: str
+    """As written in the training config: a hub repository or a directory."""
+    revision: str | None
+    """Hub commit that was loaded; None for a local directory."""
+    architecture: str
+    """Class name from the base's config.json, such as LlamaForCausalLM."""
+    config_sha256: Sha256
+    """Hash over the base's architecture (`schemas.base_model.config_fingerprint`)."""
+    weights_sha256: Sha256
+    """Hash over the base's weight files (`schemas.base_model.weights_fingerprint`)."""
+    dtype: Literal["float32", "bfloat16", "float16"]
+    """Type the weights had in training."""
+    quantization: Literal["none", "nf4"]
+    """Storage of the frozen weights in training. The probes are of the unquantised base all the same."""
+
+
+class AdapterRecord(Section):
+    """Shape of the adapter."""
+
+    use_dora: bool
+    """Whether magnitudes are among the tensors."""
+    rank: Positive
+    """r."""
+    alpha: float
+    """alpha."""
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Adapted modules, by the last part of their name."""
+    tensors: Positive
+    """Number of tensors in adapter_model.safetensors."""
+    parameters: Positive
+    """Number of values in them: what the served model has more than its base."""
+    echo_parameters: Count
+    """Values trained beside the adapter and thrown away."""
+
+
+class SourceRecord(Section):
+    """Identity of one data source."""
+
+    path: str
+    """As written in the training config."""
+    rows: Count
+    """Rows read."""
+    sha256: Sha256
+    """Hash over the rows' canonical JSON, in order."""
+
+
+class DataRecord(Section):
+    """What the adapter was trained on."""
+
+    sources: tuple[SourceRecord, ...]
+    """Every source, in order."""
+    template: TemplateName
+    """Prompt template."""
+    template_sha256: Sha256
+    """Hash of the template's text, or of the tokenizer's chat template."""
+    train_rows: Count
+    """Examples trained on, per epoch."""
+    validation_rows: Count
+    """Examples held out."""
+    dropped: dict[str, Count]
+    """Examples left out, by reason: prompt_too_long, answer_empty, answer_cut."""
+    supervised_tokens: Count
+    """Tokens under the loss, per epoch."""
+
+
+class TrainingRecord(Section):
+    """How the training went."""
+
+    steps: Count
+    """Optimizer steps taken."""
+    echo_steps: Count
+    """Steps whose routing drew the echo path."""
+    train_loss: float | None
+    """Mean plain-path cross-entropy of the last logged interval, nats per supervised token."""
+    validation_loss: float | None
+    """Plain-path cross-entropy on the held-out rows, nats per supervised token; None without such rows."""
+    seconds: float
+    """Wall time of the optimisation, over all sessions."""
+    device: str
+    """Device name."""
+    processes: Positive
+    """Training processes."""
+
+
+class Probe(Section):
+    """Reference log-probabilities of one text under base and adapter: what a server must reproduce.
+
+    Entry i of `base` and `adapter` belongs to token i + 1, given the tokens before it (natural logarithm).
+    """
+
+    prompt: str
+    """The prompt's text, for people."""
+    token_ids: Annotated[tuple[int, ...], Field(min_length=2)]
+    """Prompt and answer as token ids, special tokens included."""
+    prompt_tokens: Positive
+    """How many of them are the prompt."""
+    base: tuple[float, ...]
+    """Log-probabilities under the base model."""
+    adapter: tuple[float, ...]
+    """Log-probabilities under base and adapter."""
+
+    @model_validator(mode="after")
+    def _one_value_per_predicted_token(self) -> Self:
+        if not len(self.base) == len(self.adapter) == len(self.token_ids) - 1:
+            raise ValueError("base and adapter need one log-probability per token after the first")
+        if self.prompt_tokens >= len(self.token_ids):
+            raise ValueError("prompt_tokens leaves no answer token")
+        return self
+
+
+class AdapterManifest(Document):
+    """The last file written into an adapter directory: without it, there is no adapter."""
+
+    title: ClassVar[str] = "adapter manifest"
+
+    schema_version: Literal["1"] = "1"
+    """Version of this schema."""
+    name: Name
+    """The run's name, and the model name a server lists."""
+    created: AwareDatetime
+    """When the adapter was exported."""
+    method: Method
+    """Training method. Deployed, echo_lora is a plain LoRA and echo_dora a plain DoRA."""
+    seed: Count
+    """The run's seed."""
+    config_sha256: Sha256
+    """Hash of the resolved TrainConfig's JSON."""
+    base: BaseModelRecord
+    """The base model."""
+    adapter: AdapterRecord
+    """The adapter's shape."""
+    files: dict[str, FileRecord]
+    """Every other file of the adapter directory, by name."""
+    data: DataRecord
+    """The training data."""
+    training: TrainingRecord
+    """The training."""
+    probe_dtype: Literal["float32", "bfloat16", "float16"]
+    """Type the probes were computed in."""
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1)]
+    """Reference log-probabilities."""
+    versions: dict[str, str]
+    """Versions of Python and of the packages that shaped the result."""

@@ -1,0 +1,1 @@
+"""Proof that the running server answers as trained."""

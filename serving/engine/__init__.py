@@ -1,0 +1,1 @@
+"""vLLM: its process, its adapters, its limits."""

@@ -1,0 +1,1 @@
+"""Studies of the method: which part of it does what."""

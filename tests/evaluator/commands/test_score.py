@@ -1,0 +1,165 @@
+"""`python -m evaluator RUN --suite NAME`: what it writes, reuses and refuses."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from evaluator.__main__ import main
+from schemas.errors import UserError
+from schemas.evaluation.eval_report import EvalReport, Sample
+from tests.evaluator.conftest import make_run
+
+
+def score(run, data, *more, suite="commonsense_170k"):
+    """Scores a run in this process and returns its report and samples."""
+    assert main([str(run), "--suite", suite, "--data", str(data), "--device", "cpu", *more]) == 0
+    return read(run / "evaluation" / suite)
+
+
+def read(directory):
+    lines = (directory / "samples.jsonl").read_bytes()
+    report = EvalReport.read(directory / "report.json")
+    assert report.samples_sha256 == hashlib.sha256(lines).hexdigest()
+    return report, [Sample.model_validate_json(line) for line in lines.splitlines()]
+
+
+def test_a_report_holds_both_arms_and_every_sample(lora_run, small_data):
+    report, samples = score(lora_run, small_data)
+    assert report.adapter.name == "lora"
+    assert set(report.macro) == {"adapter", "base"}
+    assert set(report.tasks) == {"commonsense_170k_boolq", "commonsense_170k_piqa"}
+    for name, record in report.tasks.items():
+        for arm, given in record.arms.items():
+            outcomes = [s.outcome for s in samples if s.task == name and s.arm == arm]
+            assert given.total == len(outcomes) == 12
+            assert [outcomes.count(o) for o in ("correct", "wrong", "unparsed", "unscored")] == [
+                given.correct, given.wrong, given.unparsed, given.unscored,
+            ]  # fmt: skip
+    assert report.tasks["commonsense_170k_boolq"].floor == 0.5
+
+
+def test_every_outcome_follows_from_its_sample(lora_run, small_data):
+    _, samples = score(lora_run, small_data)
+    for sample in samples:
+        expected = "unparsed" if sample.parsed is None else "correct" if sample.parsed == sample.target else "wrong"
+        assert sample.outcome == expected
+
+
+def test_the_protocol_names_what_deviates(lora_run, small_data):
+    report, _ = score(lora_run, small_data)
+    assert "no beams" in report.protocol
+    assert "hellaswag" in report.protocol
+    assert "not the published items (or not checked): boolq, piqa" in report.protocol
+
+
+def test_limit_and_tasks_narrow_the_suite(lora_run, small_data):
+    report, samples = score(lora_run, small_data, "--limit", "3", "--tasks", "piqa", "--no-base")
+    assert list(report.tasks) == ["commonsense_170k_piqa"]
+    assert (report.limit, len(samples), set(report.macro)) == (3, 3, {"adapter"})
+
+
+def test_an_unknown_task_or_suite_is_named(lora_run, small_data):
+    with pytest.raises(UserError, match="--tasks bolq fits 0 tasks"):
+        score(lora_run, small_data, "--tasks", "bolq")
+    with pytest.raises(UserError, match="unknown suite"):
+        main([str(lora_run), "--suite", "nope"])
+    with pytest.raises(UserError, match="does not run on the vllm backend"):
+        main([str(lora_run), "--suite", "commonsense_170k_beam4", "--backend", "vllm"])
+
+
+def test_the_bases_answers_serve_every_run_on_it(lora_run, tiny_base, small_data, monkeypatch):
+    from evaluator.backends.huggingface import TransformersBackend
+
+    first, _ = score(lora_run, small_data)
+    other = make_run(lora_run.parent / "dora", tiny_base, "dora", seed=1)
+    opened = []
+    plain = TransformersBackend.open
+    monkeypatch.setattr(TransformersBackend, "open", lambda self, arm: opened.append(arm) or plain(self, arm))
+    second, _ = score(other, small_data)
+    assert opened == ["adapter"]
+    for name, record in second.tasks.items():
+        assert record.arms["base"] == first.tasks[name].arms["base"]
+
+
+def test_a_changed_adapter_never_meets_the_old_ones_answers(lora_run, tiny_base, small_data):
+    _, before = score(lora_run, small_data)
+    shutil.rmtree(lora_run)
+    make_run(lora_run, tiny_base, "lora", seed=5)
+    _, after = score(lora_run, small_data)
+    assert [s.output for s in before if s.arm == "base"] == [s.output for s in after if s.arm == "base"]
+    assert [s.output for s in before if s.arm == "adapter"] != [s.output for s in after if s.arm == "adapter"]
+
+
+def test_a_base_alone_has_its_own_directory(tiny_base, tmp_path, small_data):
+    runs = tmp_path / "runs"
+    arguments = [str(tiny_base), "--base-only", "--suite", "commonsense_170k", "--data", str(small_data)]
+    assert main([*arguments, "--directory", str(runs), "--answers", str(tmp_path / "answers")]) == 0
+    (run,) = [path for path in runs.iterdir() if path.name.startswith("base-")]
+    report, samples = read(run / "evaluation" / "commonsense_170k")
+    assert (report.adapter, set(report.macro), {s.arm for s in samples}) == (None, {"base"}, {"base"})
+
+
+def test_an_adapter_of_another_base_is_refused(lora_run, tiny_base, tmp_path, small_data):
+    other = shutil.copytree(tiny_base, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    with pytest.raises(UserError, match="trained on another base model"):
+        score(lora_run, small_data, "--base", str(other))
+    assert not (lora_run / "evaluation").exists()
+
+
+def test_a_changed_byte_in_the_adapter_is_refused(lora_run, small_data):
+    weights = lora_run / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(UserError, match="sha256 differs"):
+        score(lora_run, small_data)
+
+
+def test_an_adapter_that_does_nothing_is_an_error(tmp_path, tiny_base, small_data):
+    run = make_run(tmp_path / "runs" / "idle", tiny_base, "lora", spread=1e-12)
+    with pytest.raises(UserError, match="equal the base's on all 24 items"):
+        score(run, small_data)
+    assert not (run / "evaluation").exists()
+
+
+def test_a_model_that_gives_no_numbers_is_refused(tmp_path, tiny_base, small_data):
+    broken = shutil.copytree(tiny_base, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    runs = str(tmp_path / "runs")
+    with pytest.raises(UserError, match="logits are not finite"):
+        main(
+            [str(broken), "--base-only", "--suite", "commonsense_170k", "--data", str(small_data), "--directory", runs]
+        )
+
+
+def test_missing_data_says_where_to_get_them(lora_run, tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        score(lora_run, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no task of suite") as caught:
+        score(lora_run, tmp_path)
+    assert "boolq/test.json" in caught.value.fix
+    with pytest.raises(UserError, match="needs LLM-Adapters' files"):
+        main([str(lora_run), "--suite", "commonsense_170k"])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"instruction": "?", "answer": "maybe"}, "'maybe', expected one of true|false"),
+        ({"instruction": " ", "answer": "true"}, "no instruction"),
+        ({"instruction": "?"}, "answer is None"),
+        (["?"], "not an object"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(lora_run, tmp_path, row, message):
+    (tmp_path / "data" / "boolq").mkdir(parents=True)
+    (tmp_path / "data" / "boolq" / "test.json").write_text(json.dumps([{"instruction": "?", "answer": "true"}, row]))
+    with pytest.raises(UserError) as caught:
+        score(lora_run, tmp_path / "data")
+    assert message in str(caught.value)
+    assert "item 1" in str(caught.value)

@@ -1,0 +1,62 @@
+"""Counts, intervals and averages, against figures worked out elsewhere."""
+
+from types import SimpleNamespace
+
+import pytest
+from rich.progress import Progress
+
+from evaluator.scoring.caching_model import RecordingModel
+from evaluator.scoring.metrics import macro_average, majority_floor, score_task, wilson_interval
+from evaluator.scoring.response_cache import ResponseStore
+from schemas.errors import UserError
+from schemas.evaluation.eval_report import Sample, TaskRecord
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    # Newcombe (1998), table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_intervals_are_newcombes(correct, total, low, high):
+    interval = wilson_interval(correct, total)
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def samples(outcomes, target="true"):
+    return [
+        Sample(task="t", document=i, arm="base", prompt="?", target=target, output="", parsed=None, outcome=outcome)
+        for i, outcome in enumerate(outcomes)
+    ]
+
+
+def test_unparsed_answers_are_counted_apart_and_are_not_right():
+    score = score_task("accuracy", samples(["correct", "wrong", "unparsed", "unparsed"]), {"acc_norm": 0.5})
+    assert (score.correct, score.wrong, score.unparsed, score.unscored, score.score) == (1, 1, 2, 0, 0.25)
+    assert score.standard_error == pytest.approx((0.25 * 0.75 / 4) ** 0.5)
+    assert score.secondary == {"acc_norm": 0.5}
+
+
+def test_the_macro_average_weighs_tasks_not_items():
+    def record(outcomes):
+        arm = score_task("accuracy", samples(outcomes), {})
+        hashes = dict.fromkeys(("documents_sha256", "prompts_sha256", "generation_sha256"), "0" * 64)
+        return TaskRecord(version="1", floor=None, arms={"base": arm}, **hashes)
+
+    tasks = {"small": record(["correct"]), "large": record(["wrong"] * 9)}
+    assert macro_average(tasks, "base") == 0.5
+
+
+def test_the_floor_is_the_most_frequent_labels_share():
+    assert majority_floor(samples(["wrong"] * 3, "a") + samples(["wrong"], "b")) == 0.75
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_likelihood_that_is_no_number_is_refused_and_not_kept(tmp_path, value):
+    model = SimpleNamespace(loglikelihood=lambda requests, disable_tqdm: [(value, False)])
+    store = ResponseStore(tmp_path / "answers.jsonl")
+    with Progress(disable=True) as progress:
+        recording = RecordingModel(lambda: model, store, 4, progress, "test")
+        with pytest.raises(UserError, match="not a finite number"):
+            recording.loglikelihood([SimpleNamespace(task_name="t", args=("question", " A"))])
+    assert len(store) == 0
+    assert not store.path.exists()

@@ -1,0 +1,105 @@
+"""lm-eval's own tasks under their own names, on the real files."""
+
+import json
+
+import pytest
+from tests.evaluator.test_score_command import score
+
+from evaluator.__main__ import main
+from evaluator.tasks.load import load_tasks
+from evaluator.tasks.suites import SUITES
+from evaluator.tasks.yaml_files import task_configs
+from schemas.errors import UserError
+
+
+def test_mmlu_is_57_subjects_with_five_shots(real_data):
+    tasks = load_tasks(SUITES["mmlu"], real_data, None).tasks
+    assert len(tasks) == 57
+    assert {task.get_config("num_fewshot") for task in tasks.values()} == {5}
+    assert sum(len(task.eval_docs) for task in tasks.values()) == 14_042
+
+
+def test_gsm8k_is_5_shot_with_strict_and_flexible_answers(lora_run, real_data):
+    report, samples = score(lora_run, real_data, "--limit", "3", suite="gsm8k")
+    (name, record), *_ = report.tasks.items()
+    assert (name, record.floor) == ("gsm8k", None)
+    assert record.arms["adapter"].metric == "exact_match"
+    assert "exact_match,flexible-extract" in record.arms["adapter"].secondary
+    assert samples[0].prompt.count("Question: ") == 6
+    assert len(load_tasks(SUITES["gsm8k"], real_data, None).tasks["gsm8k"].eval_docs) == 1319
+
+
+def test_both_arms_are_given_the_same_shots(lora_run, real_data):
+    _, samples = score(lora_run, real_data, "--limit", "2", suite="gsm8k")
+    prompts = {arm: [s.prompt for s in samples if s.arm == arm] for arm in ("base", "adapter")}
+    assert prompts["base"] == prompts["adapter"]
+
+
+def test_mmlu_samples_cluster_by_subject_and_name_the_choice(lora_run, real_data):
+    report, samples = score(lora_run, real_data, "--limit", "4", "--tasks", "anatomy,virology", suite="mmlu")
+    assert {s.cluster for s in samples} == {"mmlu_anatomy", "mmlu_virology"} == set(report.tasks)
+    assert all(s.parsed in "ABCD" and s.target in "ABCD" for s in samples)
+    assert {s.outcome for s in samples} <= {"correct", "wrong"}
+
+
+def test_a_subject_with_a_missing_split_is_refused(lora_run, tmp_path):
+    (tmp_path / "mmlu" / "test").mkdir(parents=True)
+    (tmp_path / "mmlu" / "test" / "anatomy_test.csv").write_text("question,choice0,choice1,choice2,choice3,answer\n")
+    with pytest.raises(UserError, match="an MMLU file is missing"):
+        score(lora_run, tmp_path, suite="mmlu")
+
+
+@pytest.mark.parametrize("line", ["q,a,b,c,d,4", "q,a,b,c,d,", "q,a,b,c,1", "q,a,b,c,d,1,more"])
+def test_a_mmlu_row_that_does_not_fit_is_named(lora_run, tmp_path, line):
+    for split in ("dev", "test"):
+        (tmp_path / "mmlu" / split).mkdir(parents=True)
+        header = "question,choice0,choice1,choice2,choice3,answer\n"
+        (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text(f"{header}q,a,b,c,d,0\n{line}\n")
+    with pytest.raises(UserError, match="row 2 does not fit"):
+        score(lora_run, tmp_path, suite="mmlu")
+
+
+ROWS = {
+    "boolq": {"question": "is it", "passage": "It is.", "label": 1, "idx": 0},
+    "piqa": {"goal": "To rest,", "sol1": "sit", "sol2": "run", "label": 0},
+    "social_iqa": {"context": "A won.", "question": "Why?", "answerA": "a", "answerB": "b", "answerC": "c", "label": "1"},
+    "hellaswag": {
+        "ind": 1, "activity_label": "Rest", "ctx_a": "He sits", "ctx_b": "and he", "ctx": "He sits and he",
+        "endings": ["rests.", "flies.", "sings.", "melts."], "label": "0",
+    },
+    "winogrande": {"sentence": "A beat B since _ was fast.", "option1": "A", "option2": "B", "answer": "1"},
+    "arc_easy": {"id": "1", "question": "Up?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"},
+    "openbookqa": {
+        "id": "1", "question_stem": "Up is", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A",
+    },
+}  # fmt: skip
+
+
+def test_the_stock_commonsense_tasks_read_local_splits(lora_run, tmp_path):
+    rows = {**ROWS, "arc_challenge": ROWS["arc_easy"]}
+    for name, config in task_configs(SUITES["commonsense_stock"]).items():
+        (tmp_path / name).mkdir()
+        split = config.get("test_split") or config["validation_split"]
+        (tmp_path / name / f"{split}.jsonl").write_text((json.dumps(rows[name]) + "\n") * 3)
+    report, samples = score(lora_run, tmp_path, suite="commonsense_stock")
+    assert set(report.tasks) == set(rows)
+    assert "acc_norm" in report.tasks["hellaswag"].arms["base"].secondary
+    by_task = {sample.task: sample for sample in samples}
+    assert [by_task[name].target for name in ("boolq", "winogrande", "arc_easy")] == ["yes", "A beat B since A", "b"]
+
+
+def test_a_stock_task_without_its_scored_split_is_refused(lora_run, tmp_path):
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k" / "train.jsonl").write_text('{"question": "?", "answer": "#### 1"}\n')
+    with pytest.raises(UserError, match="scored on its split 'test'"):
+        score(lora_run, tmp_path, suite="gsm8k")
+
+
+def test_without_local_files_and_hub_the_error_says_what_to_do(lora_run, monkeypatch, tmp_path):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="the data of suite gsm8k cannot be loaded") as caught:
+        main([str(lora_run), "--suite", "gsm8k"])
+    assert "--data DIR" in caught.value.fix

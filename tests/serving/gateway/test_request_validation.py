@@ -1,0 +1,93 @@
+"""Requests that vLLM 0.32 answers with 500; what it refuses itself is not our business."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from serving.gateway.request_validation import fault_of
+
+CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
+
+
+def chat(*parts):
+    return json.dumps({"model": "a", "messages": [{"role": "user", "content": list(parts)}]}).encode()
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**400])
+def test_integers_beyond_64_bits_are_named(number):
+    body = f'{{"model": "a", "prompt": "x", "top_k": {number}}}'.encode()
+    assert "does not fit into 64 bits" in fault_of(COMPLETION, body)
+
+
+def test_integers_of_64_bits_and_long_digits_in_text_pass():
+    assert fault_of(COMPLETION, b'{"prompt": "99999999999999999999999", "seed": 9223372036854775807}') is None
+
+
+@pytest.mark.parametrize(
+    "part", [{"type": "input_audio", "input_audio": "x"}, {"type": "image_url"}, {"type": None}, {}]
+)
+def test_content_that_is_no_text_is_refused(part):
+    assert "text model" in fault_of(CHAT, chat(part))
+
+
+def test_text_content_passes():
+    assert fault_of(CHAT, chat({"type": "text", "text": "hi"})) is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"messages": 7}', b'{"messages": [7]}']
+)
+def test_what_vllm_refuses_itself_is_left_to_it(body):
+    assert fault_of(CHAT, body) is None
+
+
+BEAMS = {"model": "a", "use_beam_search": True}
+QUESTION = [{"role": "user", "content": "x"}]
+ONLY_Y = {"model": "a", "prompt": "x", "structured_outputs": {"choice": ["y"]}}
+JSON = {"model": "a", "messages": QUESTION, "response_format": {"type": "json_object"}}
+# Path, body, and a word of the answer; None where vLLM may have it.
+AGAINST_THE_MODELS = [
+    (COMPLETION, {"model": "a", "prompt": "x", "structured_outputs": True}, "'bool' object has no attribute"),
+    (COMPLETION, {**BEAMS, "prompt": [[]], "max_tokens": 0}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": [], "max_tokens": -1}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": [""], "add_special_tokens": False, "max_tokens": "0"}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": "x", "truncate_prompt_tokens": 0, "max_tokens": 0}, "at least one token"),
+    (COMPLETION, {**BEAMS, "prompt": [[]]}, None),
+    (COMPLETION, {**BEAMS, "prompt": "x", "max_tokens": 1}, None),
+    (COMPLETION, {"model": "a", "prompt": "x", "max_tokens": 0, "echo": True}, None),
+    (CHAT, {**BEAMS, "messages": QUESTION, "max_tokens": 0}, "at least one token"),
+    (CHAT, {**BEAMS, "messages": QUESTION, "max_tokens": 4, "max_completion_tokens": 0}, "at least one token"),
+    (CHAT, {**BEAMS, "messages": QUESTION}, None),
+    (CHAT, {**BEAMS, "messages": []}, None),
+    (COMPLETION, {**ONLY_Y, "allowed_token_ids": [3]}, "no token that allowed_token_ids"),
+    (COMPLETION, {**ONLY_Y, "bad_words": ["y"]}, "no token that bad_words"),
+    (COMPLETION, {**ONLY_Y, "stop_token_ids": [91], "min_tokens": 5}, "no token that stop_token_ids"),
+    (COMPLETION, {**ONLY_Y, "stop_token_ids": [91]}, None),
+    (COMPLETION, {"model": "a", "prompt": "x", "allowed_token_ids": [3], "bad_words": ["y"]}, None),
+    (CHAT, {**JSON, "allowed_token_ids": [3]}, "no token that allowed_token_ids"),
+    (CHAT, {**JSON, "response_format": {"type": "text"}, "allowed_token_ids": [3]}, None),
+    (CHAT, JSON, None),
+]
+
+
+@pytest.fixture(scope="module")
+def faults():
+    """Every answer of a process that has vLLM's request models loaded, as vLLM's own has."""
+    program = (
+        "import json, sys\n"
+        "import vllm.entrypoints.openai.chat_completion.protocol, vllm.entrypoints.openai.completion.protocol\n"
+        "from serving.gateway.request_validation import fault_of\n"
+        "print('FAULTS', json.dumps([fault_of(path, json.dumps(body).encode()) for path, body, _ in json.load(sys.stdin)]))"
+    )
+    line = [sys.executable, "-c", program]
+    done = subprocess.run(line, input=json.dumps(AGAINST_THE_MODELS), capture_output=True, text=True, check=True)
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("FAULTS "))[7:])
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("number", range(len(AGAINST_THE_MODELS)))
+def test_what_vllms_models_break_on_or_let_through_wrongly_is_refused(faults, number):
+    _, body, word = AGAINST_THE_MODELS[number]
+    assert (faults[number] is None) if word is None else (word in faults[number]), body

@@ -1,0 +1,23 @@
+"""What a study's summary says beside its own figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.studies.study_config import Expectation
+from schemas.studies.study_report import StudyReport
+from studies.analysis.summary import summary
+
+RESULTS = Path(__file__).parents[3] / "configs" / "studies" / "results"
+
+
+def test_published_accuracies_and_published_gains_stand_beside_what_was_found_here() -> None:
+    report = StudyReport.read(RESULTS / "small" / "study_report.json")
+    expectations = (
+        Expectation(base="small", arm="lora", macro=0.763, source="their README"),
+        Expectation(base="small", arm="echo_lora", over="lora", macro=0.03, source="their abstract"),
+    )
+    study = report.study.model_copy(update={"expectations": expectations})
+    text = summary(report.model_copy(update={"study": study}))
+    assert "- small lora: 73.0 here, 76.3 published (their README)" in text
+    assert "- small echo_lora - lora: +1.6 here, +3.0 published (their abstract)" in text

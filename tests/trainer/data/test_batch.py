@@ -1,0 +1,43 @@
+"""What a batch says about its own columns."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+
+from trainer.data.batch import Batch
+
+
+def small() -> Batch:
+    """Prompts of 2 and 3 tokens, answers of 2 and 1."""
+    mask = torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 0]], dtype=torch.bool)
+    answers = torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, 1, 0]], dtype=torch.bool)
+    ids = torch.arange(10).view(2, 5)
+    return Batch(ids, mask, torch.where(answers, ids, -100), answers, boundary=2)
+
+
+def test_positions_count_each_samples_real_tokens() -> None:
+    assert small().position_ids.tolist() == [[0, 0, 1, 2, 3], [0, 1, 2, 3, 3]]
+
+
+def test_a_position_is_supervised_when_its_next_token_is_under_the_loss() -> None:
+    assert small().supervised.int().tolist() == [[0, 0, 1, 1], [0, 0, 1, 0]]
+    assert small().supervised_tokens == 3
+    assert torch.equal(small().supervised, small().before_answers)
+
+
+def test_the_first_real_token_is_never_predicted_from_padding() -> None:
+    batch = small()
+    labels = torch.where(batch.attention_mask, batch.input_ids, -100)
+    everything = Batch(batch.input_ids, batch.attention_mask, labels, batch.answers, batch.boundary)
+    assert everything.supervised.int().tolist() == [[0, 1, 1, 1], [1, 1, 1, 0]]
+
+
+def test_a_batch_moves_as_a_whole(objectives: ModuleType) -> None:
+    moved = objectives.ragged_batch().to("meta")
+    assert {tensor.device.type for tensor in (moved.input_ids, moved.attention_mask, moved.labels, moved.answers)} == {
+        "meta"
+    }
+    assert moved.boundary == 10
+    assert small().real_tokens == 8

@@ -1,0 +1,187 @@
+"""The shared-prefix echo pass has the loss and the gradients of the two-pass reference."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+from transformers import MistralConfig, MistralForCausalLM
+
+from trainer.echo import suffix_attention
+from trainer.echo.layer_pass import Suffix
+from trainer.echo.shared_prefix import _attend_apart, _attend_joined
+
+MATRIX = list(itertools.product(("echo_lora", "echo_dora"), ("output", "rank"), ("echo", "plain"), (False, True)))
+
+
+@pytest.mark.parametrize(("method", "place", "teacher", "checkpointing"), MATRIX)
+@pytest.mark.parametrize("loss_on", ["answers", "all"])
+def test_gradients_equal_the_reference(
+    objectives: ModuleType, method: str, place: str, teacher: str, checkpointing: bool, loss_on: str
+) -> None:
+    sections: dict[str, Any] = {"training": {"gradient_checkpointing": checkpointing}, "data": {"loss_on": loss_on}}
+    echo = {"place": place, "distillation": {"teacher": teacher}}
+    config = objectives.train_config(method, **sections, echo={"bottleneck": 8, **echo})
+    reference = objectives.train_config(method, data={"loss_on": loss_on}, echo={**echo, "implementation": "two_pass"})
+    batch = objectives.ragged_batch(loss_on=loss_on)
+    found_losses, found = objectives.gradients(objectives.objective_of(config), [batch])
+    reference_losses, expected = objectives.gradients(objectives.objective_of(reference), [batch])
+    assert objectives.largest_difference(found, expected) < 1e-5
+    for part in ("total", "plain", "echo", "distillation"):
+        torch.testing.assert_close(getattr(found_losses[0], part), getattr(reference_losses[0], part))
+
+
+@pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
+@pytest.mark.parametrize("heads", [1, 2, 4])
+@pytest.mark.parametrize("prompt", [11, 40])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_every_grouping_of_heads_is_exact_in_both_attentions(
+    objectives: ModuleType, method: str, heads: int, prompt: int, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Suffixes of 5 columns: to 15 columns in all the kernel attends, to 44 the formulas of trainer/echo/suffix_attention.py."""
+    batch, formulas = objectives.ragged_batch(prompt=prompt), Mock(side_effect=suffix_attention.attend)
+    monkeypatch.setattr(suffix_attention, "attend", formulas)
+    results = [
+        objectives.gradients(
+            objectives.objective_of(
+                objectives.train_config(
+                    method,
+                    echo={"implementation": implementation},
+                    training={"gradient_checkpointing": checkpointing},
+                ),
+                objectives.base_model(num_key_value_heads=heads),
+            ),
+            [batch],
+        )[1]
+        for implementation in ("shared_prefix", "two_pass")
+    ]
+    assert objectives.largest_difference(*results) < 1e-5
+    assert formulas.called == (prompt == 40)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_both_attentions_of_a_suffix_agree(dtype: torch.dtype) -> None:
+    """In bfloat16 each is as close as the other to the attention of the same numbers in float64."""
+    generator = torch.Generator().manual_seed(0)
+    runs = torch.ones(2, 5, dtype=torch.bool)
+    runs[1, 3:] = False
+    suffix, columns, kinds = Suffix.of(35, runs), torch.arange(40), {"apart": _attend_apart, "joined": _attend_joined}
+    mask = (columns <= columns[35:, None]).expand(2, 1, 5, 40).clone()
+    mask[1, :, :, :9] = False
+    shapes = [(1, 8, 8, 16), (1, 2, 8, 16), (1, 2, 8, 16), (2, 2, 40, 16), (2, 2, 40, 16)]
+    inputs = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+    slope = torch.randn(1, 8, 8, 16, generator=generator).to(dtype)
+
+    def run(kind: str, dtype: torch.dtype) -> list[torch.Tensor]:
+        leaves = [value.to(dtype).requires_grad_() for value in inputs]
+        extra = (0.0,) if kind == "joined" else ()
+        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, mask, 0.25, *extra)  # type: ignore[operator]
+        return [output, *torch.autograd.grad(output, leaves, slope.to(dtype))]
+
+    exact = run("joined", torch.float64)
+    errors = {
+        kind: max(
+            float((ours - truth).abs().amax().detach()) for ours, truth in zip(run(kind, dtype), exact, strict=True)
+        )
+        for kind in kinds
+    }
+    assert errors["apart"] <= max(1.5 * errors["joined"], 1e-6), errors
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_accumulated_micro_batches_equal_the_whole_batch(objectives: ModuleType, checkpointing: bool) -> None:
+    config = objectives.train_config("echo_dora", training={"gradient_checkpointing": checkpointing})
+    objective, batch = objectives.objective_of(config), objectives.ragged_batch()
+    whole_losses, whole = objectives.gradients(objective, [batch])
+    parts = [objectives.rows_of(batch, slice(row, row + 1)) for row in range(4)]
+    losses, accumulated = objectives.gradients(objective, parts)
+    torch.testing.assert_close(sum(part.total for part in losses), whole_losses[0].total)
+    assert objectives.largest_difference(accumulated, whole) < 1e-5
+
+
+def test_the_second_pass_runs_one_row_for_each_answer_token(objectives: ModuleType) -> None:
+    objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
+    rows: list[int] = []
+    objective.model.get_base_model().model.layers[0].register_forward_hook(
+        lambda layer, inputs, output: rows.append(output.shape[0] * output.shape[1])
+    )
+    objective(batch, True, batch.supervised_tokens)
+    assert rows == [4 * 15, 5 + 4 + 3 + 2]  # four samples of 15 columns; their answers, without padding
+
+
+@pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
+@pytest.mark.parametrize("loss_on", ["answers", "all"])
+def test_a_chat_of_several_answers_is_exact(objectives: ModuleType, method: str, loss_on: str) -> None:
+    """Turns between the answers run twice as well: they see the echo of the answers before them."""
+    batch = objectives.ragged_batch(answer=9, loss_on=loss_on)
+    between = torch.zeros_like(batch.answers)
+    between[:, 13:16] = True
+    labels = torch.where(between, -100, batch.labels) if loss_on == "answers" else batch.labels
+    chat = replace(batch, labels=labels, answers=batch.answers & ~between)
+    results = [
+        objectives.gradients(
+            objectives.objective_of(
+                objectives.train_config(method, data={"loss_on": loss_on}, echo={"implementation": implementation})
+            ),
+            [chat],
+        )
+        for implementation in ("shared_prefix", "two_pass")
+    ]
+    assert objectives.largest_difference(results[0][1], results[1][1]) < 1e-5
+    torch.testing.assert_close(results[0][0][0].total, results[1][0][0].total)
+
+
+def test_a_suffix_row_sees_real_columns_up_to_itself(objectives: ModuleType) -> None:
+    from trainer.echo.shared_prefix import suffix_mask
+
+    batch = objectives.ragged_batch(2, prompt=3, answer=3)
+    assert suffix_mask(batch)[1, 0].int().tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("case", ["sliding window", "eager attention", "echo at all positions"])
+def test_what_cannot_share_a_prefix_runs_the_reference_and_says_so_once(
+    objectives: ModuleType, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(implementation: str) -> Any:
+        config = objectives.train_config(echo={"implementation": implementation, **changes})
+        return objectives.objective_of(config, mistral(objectives) if case == "sliding window" else base())
+
+    def base() -> Any:
+        model = objectives.base_model()
+        if case == "eager attention":
+            model.set_attn_implementation("eager")
+        return model
+
+    changes = {"positions": "all"} if case == "echo at all positions" else {}
+    batch = objectives.ragged_batch()
+    with caplog.at_level(logging.WARNING, logger="trainer.echo.objective"):
+        fallback = build("shared_prefix")
+        found = objectives.gradients(fallback, [batch, batch])[1]
+    assert sum("running the whole batch twice" in record.message for record in caplog.records) == 1
+    assert objectives.largest_difference(found, objectives.gradients(build("two_pass"), [batch, batch])[1]) < 1e-6
+
+
+def mistral(objectives: ModuleType) -> Any:
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = MistralConfig(vocab_size=objectives.VOCABULARY, num_hidden_layers=3, sliding_window=4, **shape)
+    return MistralForCausalLM(config).requires_grad_(False)
+
+
+def test_an_attention_that_keeps_its_keys_is_noticed_at_run_time(
+    objectives: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
+    # A model whose layers pick an attention of their own never calls ours.
+    objective.model.get_base_model().config._attn_implementation_internal = "sdpa"
+    with caplog.at_level(logging.WARNING, logger="trainer.echo.objective"):
+        found = [objectives.gradients(objective, [batch])[1] for _ in range(2)]
+    assert sum("keeps its keys to itself" in record.message for record in caplog.records) == 1
+    reference = objectives.objective_of(objectives.train_config(echo={"implementation": "two_pass"}))
+    assert objectives.largest_difference(found[1], objectives.gradients(reference, [batch])[1]) < 1e-6

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from schemas.errors import UserError
+from schemas.training.train_config import TrainConfig
+from trainer.config_file import load_config
+from trainer.model.base_model import skeleton
+from trainer.model.peft_adapter import attach_adapter
+from trainer.plan.memory_estimate import footprint
+from trainer.plan.plan import measure_work, plan
+
+CONFIGS = Path("configs")
+
+
+@pytest.mark.parametrize(
+    ("config", "lora", "dora"),
+    [
+        ("llama_7b_commonsense", 56_098_816, 56_975_360),
+        ("llama2_7b_commonsense", 56_098_816, 56_975_360),
+        ("llama3_8b_commonsense", 56_623_104, 57_409_536),
+    ],
+)
+def test_the_published_parameter_counts(config: str, lora: int, dora: int) -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    footprints = plan(load_config(CONFIGS / f"{config}.yaml"), console)
+    counts = {method: needs.adapter_parameters for method, needs in footprints.items()}
+    assert counts == {"lora": lora, "dora": dora, "echo_lora": lora, "echo_dora": dora}
+    assert footprints["lora"].echo_parameters == 0
+    assert footprints["echo_lora"].echo_parameters == footprints["echo_dora"].echo_parameters > 0
+    said = console.export_text()
+    assert f"{lora:,}" in said
+    assert "31,932" in said  # 3 epochs of 10,644 steps
+    assert "hub cannot be reached" in said
+
+
+def tiny_config(base: Path, tmp_path: Path, training_runs: Any, records: Any, **changes: Any) -> TrainConfig:
+    config: TrainConfig = training_runs.make_config(tmp_path, base, records, **changes)
+    return config
+
+
+def test_steps_and_tokens_are_counted_where_the_data_are_here(
+    tiny_base: Path, tmp_path: Path, training_runs: Any, records: Any
+) -> None:
+    work = measure_work(tiny_config(tiny_base, tmp_path, training_runs, records))
+    assert (work.samples, work.supervised_tokens) == (60, 60 * 7)
+    assert work.longest <= work.tokens // 60 * 2
+
+
+def test_the_plan_counts_what_training_trains(
+    tiny_base: Path, tmp_path: Path, training_runs: Any, records: Any
+) -> None:
+    config = tiny_config(tiny_base, tmp_path, training_runs, records, method="echo_dora")
+    needs = plan(config, Console(quiet=True))["echo_dora"]
+    from schemas.training.adapter_manifest import AdapterManifest
+
+    adapter = AdapterManifest.read(training_runs.run(config).manifest).adapter
+    assert (needs.adapter_parameters, needs.echo_parameters) == (adapter.parameters, adapter.echo_parameters)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) -> None:
+    shape = LlamaConfig(
+        vocab_size=64,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    config = TrainConfig.parse(
+        {"name": "x", "method": "lora", "base": {"model": "x", "dtype": dtype}, "data": {"train": ["x.json"]}}, where=""
+    )
+    needs = footprint(skeleton(shape), config, micro_batch=4, tokens=64)
+    [estimated] = [amount for item, amount in needs.memory.items() if item.startswith("activations")]
+    base = LlamaForCausalLM(shape).to(getattr(torch, dtype)).requires_grad_(False)
+    model = attach_adapter(base, config).train()
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = base.model(
+            input_ids=torch.ones(4, 64, dtype=torch.int64), attention_mask=torch.ones(4, 64), use_cache=False
+        )
+    del outputs
+    assert estimated == pytest.approx(sum(t.untyped_storage().nbytes() for t in kept.values()), rel=0.1)
+
+
+def test_a_base_of_unknown_shape_is_refused() -> None:
+    config = load_config(CONFIGS / "llama_7b_commonsense.yaml", ["--base.model", "nobody/nothing"])
+    with pytest.raises(UserError, match="its shape is not among ours"):
+        plan(config, Console(quiet=True))

@@ -1,0 +1,1 @@
+"""Step time and memory of every method against PEFT, in turns."""

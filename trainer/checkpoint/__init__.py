@@ -1,0 +1,1 @@
+"""What survives a kill: checkpoints, resuming, and the lock of a run."""

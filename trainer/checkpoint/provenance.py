@@ -1,0 +1,44 @@
+"""What shaped a run: versions of the software, identity of the data and of the base."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.state import RunIdentity
+from trainer.data.sources import LoadedSource
+from trainer.model.base_model import BaseModelFiles
+
+_PACKAGES = ("echo-lora", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers")
+
+
+def identity_of(config: TrainConfig, files: BaseModelFiles, sources: Sequence[LoadedSource]) -> RunIdentity:
+    """Everything that must be unchanged for a run to be resumed."""
+    return RunIdentity(
+        config=config.model_dump(mode="json"),
+        data_sha256=tuple(source.sha256 for source in sources),
+        base_config_sha256=files.config_sha256(),
+        base_weights_sha256=files.weights_sha256(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape the result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"

@@ -1,0 +1,1 @@
+"""From files and hub datasets to the batches of one optimizer step."""

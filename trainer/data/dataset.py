@@ -1,0 +1,75 @@
+"""The examples of a run: what is trained on, what is held out, where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from schemas.errors import UserError
+from schemas.prompt import TEMPLATES
+from schemas.training.adapter_manifest import DataRecord, SourceRecord
+from schemas.training.train_config import TrainConfig
+from trainer.data.sources import LoadedSource, load_sources
+from trainer.data.tokenization import Example, Examples, make_examples
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Examples and their origin.
+
+    Attributes:
+        train: trained on.
+        validation: held out at random; empty where the config says 0.
+        sources: the sources as read.
+        dropped: records left out, by reason.
+    """
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    sources: Sequence[LoadedSource]
+    dropped: dict[str, int]
+
+
+def load_training_data(config: TrainConfig, tokenizer: PreTrainedTokenizerBase, *, quiet: bool = False) -> TrainingData:
+    """Reads, tokenises and splits the config's data.
+
+    Raises:
+        UserError: see `load_sources` and `make_examples`; or nothing is left to train on.
+    """
+    sources = load_sources(config.data)
+    examples = make_examples(sources, tokenizer, config.data, quiet=quiet)
+    train, validation = _split(examples, config)
+    return TrainingData(train, validation, sources, dict(examples.dropped.items()))
+
+
+def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list[Example]]:
+    """Holds rows out at random, from the run's seed; both parts keep the sources' order."""
+    rows, held_out = len(examples.kept), config.data.validation_rows
+    if held_out >= rows:
+        raise UserError(
+            f"data.validation_rows holds out {held_out} of {rows} examples, which leaves none to train on",
+            where="data.validation_rows",
+            fix="lower it; 0 switches the evaluation loss off",
+        )
+    chosen = set(random.Random(f"split-{config.seed}").sample(range(rows), held_out))  # noqa: S311 not for secrets
+    train = [example for row, example in enumerate(examples.kept) if row not in chosen]
+    return train, [examples.kept[row] for row in sorted(chosen)]
+
+
+def data_record(data: TrainingData, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> DataRecord:
+    """The manifest's account of the data."""
+    chat = config.data.format == "messages"
+    chat_template = str(tokenizer.chat_template).encode()
+    return DataRecord(
+        sources=tuple(SourceRecord(path=s.path, rows=len(s.rows), sha256=s.sha256) for s in data.sources),
+        template="chat" if chat else config.data.template,
+        template_sha256=hashlib.sha256(chat_template).hexdigest() if chat else TEMPLATES[config.data.template].sha256,
+        train_rows=len(data.train),
+        validation_rows=len(data.validation),
+        dropped=data.dropped,
+        supervised_tokens=sum(example.supervised_tokens(config.data.loss_on) for example in data.train),
+    )

@@ -1,0 +1,143 @@
+"""From records and chats to token ids with the supervised span computed on those very ids (method.md section 5, traps 5, 6).
+
+The boundary must be the one that generation starts from, and must not depend on the answer. So a text is tokenised
+as a whole only where every cut between prompt and answer falls between two tokens and leaves the tokens before it
+as they are without the rest; else its pieces are tokenised apart, which is what an evaluator does with the prompt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Literal
+
+from rich.progress import track
+from transformers import PreTrainedTokenizerBase
+
+from schemas.errors import UserError
+from schemas.training.train_config import DataConfig
+from trainer.data.segments import Piece, chat_pieces, record_pieces
+from trainer.data.sources import LoadedSource
+
+Drop = Literal["prompt_too_long", "answer_empty", "answer_cut"]
+_CHUNK = 512  # texts per call of the tokenizer
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training sample.
+
+    Attributes:
+        input_ids: prompt, answer and end-of-sequence; in a chat, later turns too.
+        answers: for each token, whether it belongs to an answer.
+        boundary: index of the last prompt token before the first answer.
+    """
+
+    input_ids: tuple[int, ...]
+    answers: tuple[bool, ...]
+    boundary: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def supervised_tokens(self, loss_on: Literal["answers", "all"]) -> int:
+        """Tokens under the loss; the first token has nothing to be predicted from."""
+        return sum(self.answers) if loss_on == "answers" else len(self) - 1
+
+
+@dataclass
+class Examples:
+    """What a config's data came to.
+
+    Attributes:
+        kept: the samples to train on, in the sources' order.
+        dropped: how many records were left out, by reason.
+    """
+
+    kept: list[Example] = field(default_factory=list)
+    dropped: Counter[Drop] = field(default_factory=Counter)
+
+
+def make_examples(
+    sources: Iterable[LoadedSource], tokenizer: PreTrainedTokenizerBase, data: DataConfig, *, quiet: bool = False
+) -> Examples:
+    """Tokenises every row; what does not fit whole is dropped and counted, never cut.
+
+    Raises:
+        UserError: a row lacks its answer or is malformed (the message names it), or no row is left.
+    """
+    examples = Examples()
+    texts = [pieces for source in sources for pieces in _pieces(source, tokenizer, data)]
+    answered = [pieces for pieces in texts if all(piece.text.strip() for piece in pieces if piece.is_answer)]
+    examples.dropped["answer_empty"] += len(texts) - len(answered)
+    chat = data.format == "messages"
+    tokenised = _tokenise(answered, tokenizer, special_tokens=not chat)
+    for example in track(tokenised, "Tokenising", total=len(answered), disable=quiet, transient=True):
+        reason = _misfit(example, data.max_length)
+        if reason:
+            examples.dropped[reason] += 1
+        else:
+            examples.kept.append(example)
+    examples.dropped = +examples.dropped
+    if not examples.kept:
+        counts = ", ".join(f"{reason}: {count}" for reason, count in examples.dropped.items())
+        raise UserError(
+            f"no training example is left of {len(texts)} rows ({counts})",
+            where="data",
+            fix=f"raise data.max_length (now {data.max_length}) or check the data",
+        )
+    return examples
+
+
+def _pieces(source: LoadedSource, tokenizer: PreTrainedTokenizerBase, data: DataConfig) -> Iterator[list[Piece]]:
+    for number, row in enumerate(source.rows, start=1):
+        where = f"data.train: {source.path}, row {number}"
+        if data.format == "messages":
+            yield chat_pieces(row, tokenizer, where)
+        else:
+            yield record_pieces(row, data, where)
+
+
+def _misfit(example: Example, max_length: int) -> Drop | None:
+    """Why an example cannot be trained on whole."""
+    if example.boundary + 2 > max_length:
+        return "prompt_too_long"
+    return "answer_cut" if len(example) > max_length else None
+
+
+def _tokenise(
+    texts: list[list[Piece]], tokenizer: PreTrainedTokenizerBase, *, special_tokens: bool
+) -> Iterator[Example]:
+    """Tokenises in chunks, each text whole and up to each of its cuts."""
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        prefixes = [list(accumulate(piece.text for piece in pieces)) for pieces in chunk]
+        encoded = iter(_encode(tokenizer, [text for row in prefixes for text in row], special_tokens=special_tokens))
+        for pieces in chunk:
+            ends = [next(encoded) for _ in pieces]
+            whole = ends[-1]
+            if all(whole[: len(end)] == end for end in ends):
+                parts = [whole[len(before) : len(end)] for before, end in zip([[], *ends], ends, strict=False)]
+            else:
+                rest = _encode(tokenizer, [piece.text for piece in pieces[1:]], special_tokens=False)
+                parts = [ends[0], *rest]
+            yield _example(pieces, parts, tokenizer.eos_token_id)
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, special_tokens: bool) -> list[list[int]]:
+    """Token ids without the end-of-sequence that some tokenizers add: it would stand between prompt and answer."""
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=special_tokens)["input_ids"] if texts else []
+    eos = tokenizer.eos_token
+    return [row[:-1] if row and row[-1] == tokenizer.eos_token_id and not text.endswith(eos) else row
+            for row, text in zip(ids, texts, strict=True)]  # fmt: skip
+
+
+def _example(pieces: list[Piece], parts: list[list[int]], eos: int) -> Example:
+    """Joins the tokenised pieces; the last answer ends with end-of-sequence, once."""
+    if eos not in parts[-1]:
+        parts = [*parts[:-1], [*parts[-1], eos]]
+    ids = tuple(token for part in parts for token in part)
+    answers = tuple(piece.is_answer for piece, part in zip(pieces, parts, strict=True) for _ in part)
+    return Example(ids, answers, boundary=answers.index(True) - 1)

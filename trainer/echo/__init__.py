@@ -1,0 +1,1 @@
+"""The method: the echo, its injection, and the loss of both paths."""

@@ -1,0 +1,158 @@
+"""EchoPath: from a sample's boundary states to the vectors that its shallow adapted modules receive.
+
+    z = LayerNorm(mean over the source layers of the layer's output at the boundary), no gradient
+    vector of a module = scale * sigmoid(G(z)) * P(z),   P = W2 tanh(W1 z),   G = U2 tanh(U1 z) + c
+
+W1 and U1 start random, W2 and U2 at zero: training starts exactly at the plain adapter and the gradient of W2 is not
+zero (design, method.md section 3; the form of P and G is second-hand, arXiv 2605.08177 names them only).
+
+Legend: B samples, d hidden size, q bottleneck, f features of the place of injection (out-features, or the rank).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas.errors import UserError
+from schemas.training.train_config import EchoConfig
+from trainer.model.lora_forward import AdaptedModule
+
+
+def source_layers(echo: EchoConfig, depth: int) -> list[int]:
+    """The decoder layers read at the boundary; by default four spread evenly over the deepest third.
+
+    Args:
+        echo: the echo section.
+        depth: L, the model's decoder layers.
+    """
+    if echo.source_layers is not None:
+        return _counted_from_zero(echo.source_layers, depth, "echo.source_layers")
+    first, last = depth - math.ceil(depth / 3), depth - 1
+    return sorted({round(first + (last - first) * step / 3) for step in range(4)})
+
+
+def target_layers(echo: EchoConfig, depth: int) -> list[int]:
+    """The decoder layers whose adapted modules receive the echo; by default the shallow half."""
+    if echo.target_layers is not None:
+        return _counted_from_zero(echo.target_layers, depth, "echo.target_layers")
+    return list(range(max(1, depth // 2)))
+
+
+def _counted_from_zero(layers: Sequence[int], depth: int, key: str) -> list[int]:
+    outside = [layer for layer in layers if not -depth <= layer < depth]
+    if outside:
+        raise UserError(
+            f"{key} names layer {outside[0]}, but the base model has {depth} decoder layers",
+            where=key,
+            fix=f"name layers from 0 to {depth - 1}, or from -{depth} to -1 counted from the end",
+        )
+    named = sorted({layer % depth for layer in layers})
+    if len(named) != len(layers):
+        raise UserError(f"{key} names a layer twice, once from the start and once from the end", where=key)
+    return named
+
+
+class Injectors(nn.Module):
+    """The projection and gate networks of all adapted modules of one width, side by side: a few products for all of them.
+
+    Args:
+        count: n, the modules.
+        hidden: d.
+        features: f.
+        echo: the echo section of the config.
+    """
+
+    def __init__(self, count: int, hidden: int, features: int, echo: EchoConfig) -> None:
+        super().__init__()
+        self.scale = echo.scale
+        self.inner = nn.Parameter(torch.empty(2, count, echo.bottleneck, hidden))  # W1 of each module, then U1
+        self.outer = nn.Parameter(torch.zeros(2, count, features, echo.bottleneck))  # W2 of each, then U2
+        self.gate_bias = nn.Parameter(torch.full((count, features), echo.gate_bias))  # c
+
+    @torch.no_grad()
+    def initialise(self, index: int, generator: torch.Generator) -> None:
+        """One module's W1 and U1: of variance 1 / d, since z has unit variance."""
+        for weight in self.inner[:, index]:
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The injected vectors, [n, B, f], of z, [B, d]."""
+        inner = torch.tanh(F.linear(z, self.inner.flatten(0, 2)))
+        inner = inner.view(len(z), *self.inner.shape[:3]).permute(1, 2, 0, 3)  # [2, n, B, q]
+        projection, gate = (inner @ self.outer.mT).unbind()
+        injected: Tensor = self.scale * torch.sigmoid(gate + self.gate_bias[:, None]) * projection
+        return injected
+
+
+class EchoPath(nn.Module):
+    """The parameters of the echo path: float32, in no exported adapter.
+
+    Args:
+        echo: the echo section of the config.
+        targets: the adapted modules that receive the echo.
+        hidden: d.
+        seed: fixes the initial weights, whatever ran before.
+    """
+
+    def __init__(self, echo: EchoConfig, targets: Sequence[AdaptedModule], hidden: int, seed: int) -> None:
+        super().__init__()
+        self.content = echo.content
+        self.place = echo.place
+        self.names: dict[str, list[str]] = {}  # by width
+        for target in targets:
+            self.names.setdefault(str(_features(target, echo)), []).append(target.name)
+        groups = {width: Injectors(len(names), hidden, int(width), echo) for width, names in self.names.items()}
+        self.injectors = nn.ModuleDict(groups)
+        generator = torch.Generator().manual_seed(seed)
+        for target in targets:
+            width = str(_features(target, echo))
+            groups[width].initialise(self.names[width].index(target.name), generator)
+        if echo.content == "constant":
+            self.constant = nn.Parameter(torch.randn(hidden, generator=generator))
+
+    def forward(self, boundary_states: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The vector that each target module receives, [B, f] float32, by the module's name.
+
+        Args:
+            boundary_states: for each source layer its output at the boundary, [B, d].
+        """
+        with torch.autocast(boundary_states[0].device.type, enabled=False):
+            z = self._content(summary(boundary_states))
+            return {
+                name: vector
+                for width, injectors in self.injectors.items()
+                for name, vector in zip(self.names[width], injectors(z).unbind(), strict=True)
+            }
+
+    def _content(self, z: Tensor) -> Tensor:
+        if self.content == "constant":
+            return normalise(self.constant).expand_as(z)
+        return another_samples(z) if self.content == "shuffled" else z
+
+
+def another_samples(z: Tensor) -> Tensor:
+    """[B, d]: every sample gets its predecessor's echo, so never its own.
+
+    A micro-batch of one, such as the rest of an epoch, has no other sample: it gets zeros, which inject nothing.
+    """
+    return z.roll(1, dims=0) if len(z) > 1 else torch.zeros_like(z)
+
+
+def summary(boundary_states: Sequence[Tensor]) -> Tensor:
+    """z, [B, d]: the normalised mean over the source layers, without gradient."""
+    return normalise(torch.stack([state.detach().float() for state in boundary_states]).mean(dim=0))
+
+
+def normalise(z: Tensor) -> Tensor:
+    """LayerNorm without parameters."""
+    return F.layer_norm(z, z.shape[-1:])
+
+
+def _features(target: AdaptedModule, echo: EchoConfig) -> int:
+    features: int = target.module.out_features if echo.place == "output" else target.module.r[target.adapter]
+    return features

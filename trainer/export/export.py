@@ -1,0 +1,158 @@
+"""Exports a trained adapter: exactly four files, the manifest last, the directory renamed into place when whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from schemas.adapter_reader import read_adapter
+from schemas.base_model import read_config
+from schemas.document import sync_directory
+from schemas.files import remove_directory, write_durably
+from schemas.training.adapter_manifest import (
+    AdapterManifest,
+    AdapterRecord,
+    BaseModelRecord,
+    FileRecord,
+    Probe,
+    TrainingRecord,
+)
+from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.provenance import versions
+from trainer.data.dataset import TrainingData, data_record
+from trainer.export.model_card import model_card
+from trainer.export.reference_logprobs import PROBES, prove_export
+from trainer.model.base_model import BaseModelFiles, load_base
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export needs to know besides the model.
+
+    Attributes:
+        config: the run's config.
+        base: the base's files.
+        tokenizer: the base's tokenizer.
+        data: the training data.
+        training: how the training went.
+        echo_parameters: values trained beside the adapter and thrown away.
+    """
+
+    config: TrainConfig
+    base: BaseModelFiles
+    tokenizer: PreTrainedTokenizerBase
+    data: TrainingData
+    training: TrainingRecord
+    echo_parameters: int
+
+
+def export_adapter(model: PeftModel, directory: Path, export: Export) -> AdapterManifest:
+    """Writes `directory` from a trained model, whose adapter is taken off in the course of it.
+
+    Raises:
+        OSError: the disk is full or gone; `directory` is untouched.
+    """
+    tensors = adapter_tensors(model)
+    staged = directory.with_name(f".{directory.name}.staged")
+    remove_directory(staged)
+    staged.mkdir(parents=True)
+    try:
+        files = {
+            "adapter_model.safetensors": write_durably(staged / "adapter_model.safetensors", _serialize(tensors)),
+            "adapter_config.json": write_durably(staged / "adapter_config.json", _config_json(model)),
+        }
+        examples = (export.data.validation or export.data.train)[:PROBES]
+        probes = prove_export(model, staged, examples, export.tokenizer, _unquantised(export))
+        manifest = _manifest(export, tensors, files, probes)
+        card = model_card(manifest, export.config)
+        files["README.md"] = write_durably(staged / "README.md", card.encode())
+        manifest = manifest.model_copy(update={"files": files})
+        write_durably(staged / "manifest.json", manifest.to_json().encode())
+        sync_directory(staged)
+        read_adapter(staged)
+        remove_directory(directory)
+        os.rename(staged, directory)
+        sync_directory(directory.parent)
+    except BaseException:
+        remove_directory(staged)
+        raise
+    return manifest
+
+
+def adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
+    """PEFT's own LoRA or DoRA set, by its names, on the CPU."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+
+
+def _unquantised(export: Export) -> Callable[[], PreTrainedModel] | None:
+    """Loads the base as it will be served, in main memory: beside the training model a GPU may have no room for it."""
+    base = export.config.base
+    if base.quantization == "none":
+        return None
+    return lambda: load_base(export.base, base.model_copy(update={"quantization": "none"}), torch.device("cpu"))
+
+
+def _serialize(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    data: bytes = safetensors.torch.save(dict(tensors), metadata={"format": "pt"})
+    return data
+
+
+def _config_json(model: PeftModel) -> bytes:
+    """PEFT's adapter_config.json, with sets sorted, so that equal adapters are equal bytes."""
+    config: dict[str, Any] = model.peft_config["default"].to_dict()
+    config["inference_mode"] = True
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    return (json.dumps(plain, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _manifest(
+    export: Export, tensors: Mapping[str, torch.Tensor], files: dict[str, FileRecord], probes: tuple[Probe, ...]
+) -> AdapterManifest:
+    """The manifest; the model card, which is written from it, is not among its files yet."""
+    config = export.config
+    return AdapterManifest(
+        name=config.name,
+        created=datetime.now(UTC),
+        method=config.method,
+        seed=config.seed,
+        config_sha256=config.sha256(),
+        base=_base_record(export),
+        adapter=AdapterRecord(
+            use_dora=config.use_dora,
+            rank=config.adapter.rank,
+            alpha=config.adapter.alpha,
+            target_modules=tuple(sorted(config.adapter.target_modules)),
+            tensors=len(tensors),
+            parameters=sum(tensor.numel() for tensor in tensors.values()),
+            echo_parameters=export.echo_parameters,
+        ),
+        files=files,
+        data=data_record(export.data, config, export.tokenizer),
+        training=export.training,
+        probe_dtype=config.base.dtype,
+        probes=probes,
+        versions=versions(),
+    )
+
+
+def _base_record(export: Export) -> BaseModelRecord:
+    base = export.config.base
+    return BaseModelRecord(
+        name=base.model,
+        revision=export.base.revision,
+        architecture=str((read_config(export.base.directory).get("architectures") or ["unknown"])[0]),  # type: ignore[index]
+        config_sha256=export.base.config_sha256(),
+        weights_sha256=export.base.weights_sha256(),
+        dtype=base.dtype,
+        quantization=base.quantization,
+    )

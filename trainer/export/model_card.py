@@ -1,0 +1,136 @@
+"""The adapter's README: what a person wants to know before using it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from schemas.method import uses_echo
+from schemas.training.adapter_manifest import AdapterManifest
+from schemas.training.train_config import TrainConfig
+
+_METHODS = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "echo_lora": "Echo-LoRA",
+    "echo_dora": "Echo-DoRA",
+}
+_ECHO = (
+    "During training only, an auxiliary echo path read hidden states of deep layers at the prompt's last token and injected\n"
+    "them into shallow adapted modules (arXiv 2605.08177). Its {parameters:,} parameters were thrown away: what is here is a\n"
+    "plain {kind} adapter, with no parameter and no operation more.\n\n"
+)
+
+
+def model_card(manifest: AdapterManifest, config: TrainConfig) -> str:
+    """The card as Markdown with the hub's YAML front matter."""
+    return "\n".join((_front_matter(manifest), _summary(manifest, config), _use(manifest, Path(config.runs) / manifest.name), _training(manifest, config), _limits(manifest)))  # fmt: skip
+
+
+def _front_matter(manifest: AdapterManifest) -> str:
+    kind = "dora" if manifest.adapter.use_dora else "lora"
+    fields = {
+        "base_model": manifest.base.name,
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["base_model:adapter:" + manifest.base.name, kind, manifest.method.replace("_", "-"), "transformers"],
+    }
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
+
+
+def _summary(manifest: AdapterManifest, config: TrainConfig) -> str:
+    kind = "DoRA" if manifest.adapter.use_dora else "LoRA"
+    method = _METHODS[manifest.method]
+    article = "an" if method[0] in "EL" and method != "LoRA" else "a"
+    echo = _ECHO.format(parameters=manifest.adapter.echo_parameters, kind=kind) if uses_echo(manifest.method) else ""
+    return (
+        f"# {manifest.name}\n\n"
+        f"{article.capitalize()} {method} adapter for `{manifest.base.name}`: rank {manifest.adapter.rank}, alpha "
+        f"{manifest.adapter.alpha:g}, on {_listing(manifest.adapter.target_modules)};\n"
+        f"{manifest.adapter.parameters:,} parameters in {manifest.adapter.tensors} tensors.\n\n{echo}"
+    )
+
+
+def _listing(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _use(manifest: AdapterManifest, run: Path) -> str:
+    prompt = {
+        "chat": "Prompts go through the tokenizer's chat template.",
+    }.get(manifest.data.template, f"Prompts follow the template `{manifest.data.template}`; one in full:")
+    example = "" if manifest.data.template == "chat" else f"\n```text\n{manifest.probes[0].prompt}\n```\n"
+    serve = (
+        "vLLM does not apply DoRA magnitudes on the fly, so the server merges them into a copy of the base first:"
+        if manifest.adapter.use_dora
+        else "vLLM serves it beside its base, without merging:"
+    )
+    direct = (
+        ""
+        if manifest.adapter.use_dora
+        else f"\nor, with vLLM alone:\n\n```sh\nvllm serve {manifest.base.name} --enable-lora --max-lora-rank {manifest.adapter.rank} "
+        f"--lora-modules {manifest.name}={run / 'adapter'}\n```\n"
+    )
+    return f"""## How to use it
+
+With PEFT:
+
+```python
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+model = AutoPeftModelForCausalLM.from_pretrained("{run / "adapter"}")
+tokenizer = AutoTokenizer.from_pretrained("{manifest.base.name}")
+```
+
+{serve}
+
+```sh
+python -m serving {run}
+```
+{direct}
+{prompt}
+{example}"""
+
+
+def _training(manifest: AdapterManifest, config: TrainConfig) -> str:
+    training, data = manifest.training, manifest.data
+    sources = "\n".join(f"| `{s.path}` | {s.rows:,} | `{s.sha256[:16]}` |" for s in data.sources)
+    epochs = f"{config.training.epochs:g}" if config.training.max_steps is None else "by steps"
+    dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.dropped.items()) or "none"
+    return f"""## How it was trained
+
+| | |
+|---|---|
+| method | {manifest.method} (config.yaml beside this directory has every setting) |
+| optimizer steps | {training.steps:,}, of them {training.echo_steps:,} with the echo path |
+| batch, epochs | {config.training.batch_size}, {epochs} |
+| learning rate | {config.training.rate_of(config.method):g}, {config.training.schedule}, {config.training.warmup_steps} warm-up steps |
+| loss on | {config.data.loss_on}: {data.supervised_tokens:,} tokens per epoch |
+| seed | {manifest.seed} |
+| base weights | {manifest.base.dtype}{"" if manifest.base.quantization == "none" else ", stored as " + manifest.base.quantization} |
+| training loss | {_loss(training.train_loss)} |
+| held-out loss | {_loss(training.validation_loss)} on {data.validation_rows:,} rows |
+| time, device | {training.seconds:,.0f} s on {training.device}, {training.processes} process(es) |
+
+| data | rows | sha256 |
+|---|---|---|
+{sources}
+
+Trained on {data.train_rows:,} examples per epoch; left out: {dropped}.
+"""
+
+
+def _loss(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4f} nats per supervised token"
+
+
+def _limits(manifest: AdapterManifest) -> str:
+    return f"""## Limits
+
+- The losses above are all that training measured. Scores on tasks are in the run's evaluation reports, not here.
+- It belongs to the base weights whose fingerprint `manifest.json` records, and inherits that base's licence, biases and limits.
+- `manifest.json` holds the hash of every file and reference log-probabilities of {len(manifest.probes)} texts; a server that does not
+  reproduce them is not serving this adapter.
+"""

@@ -1,0 +1,74 @@
+"""Reference log-probabilities of a few real texts: what any server of the adapter must reproduce.
+
+They are computed on the exported files, read back through PEFT's own loader, so that the export itself is proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from schemas.training.adapter_manifest import Probe
+from trainer.data.tokenization import Example
+
+PROBES = 8
+
+
+def prove_export(
+    model: PeftModel,
+    directory: Path,
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    unquantised: Callable[[], PreTrainedModel] | None = None,
+) -> tuple[Probe, ...]:
+    """Probes of base and exported adapter, after checking that the exported adapter is the trained one, bit for bit.
+
+    Args:
+        model: the trained model. Its adapter is taken off: do not use it afterwards.
+        directory: holds the exported adapter_config.json and adapter_model.safetensors.
+        examples: the texts.
+        tokenizer: writes them for people.
+        unquantised: loads the base that will serve, where it was trained on 4 bits: nobody serves those.
+    """
+    texts = [torch.tensor([example.input_ids], device=model.device) for example in examples]
+    model.eval()
+    trained = [_logits(model, text) for text in texts]
+    base = model.unload()
+    before = [_logits(base, text) for text in texts]
+    exported = PeftModel.from_pretrained(base, directory).eval()
+    after = [_logits(exported, text) for text in texts]
+    for ours, theirs in zip(trained, after, strict=True):
+        assert torch.equal(ours, theirs), "the exported adapter's logits differ from the trained model's plain path"
+    if unquantised is not None:
+        served = unquantised().eval()
+        texts = [text.to(served.device) for text in texts]
+        before = [_logits(served, text) for text in texts]
+        adapted = PeftModel.from_pretrained(served, directory).eval()
+        after = [_logits(adapted, text) for text in texts]
+    return tuple(
+        Probe(
+            prompt=tokenizer.decode(example.input_ids[: example.boundary + 1]),
+            token_ids=example.input_ids,
+            prompt_tokens=example.boundary + 1,
+            base=_log_probabilities(without, text),
+            adapter=_log_probabilities(with_adapter, text),
+        )
+        for example, text, without, with_adapter in zip(examples, texts, before, after, strict=True)
+    )
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, text: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = model(input_ids=text, attention_mask=torch.ones_like(text)).logits
+    return logits
+
+
+def _log_probabilities(logits: torch.Tensor, text: torch.Tensor) -> tuple[float, ...]:
+    """Of each token after the first, given those before it."""
+    log_probabilities = logits[0, :-1].float().log_softmax(dim=-1)
+    return tuple(log_probabilities.gather(1, text[0, 1:, None])[:, 0].tolist())

@@ -1,0 +1,1 @@
+"""Taking the steps: optimizer, processes, validation, metrics, progress."""

@@ -1,0 +1,163 @@
+"""The forward of one adapted linear module within one training pass: LoRA or DoRA, and the injected echo.
+
+    LoRA    y =      W x + s B (A x + v)  + bias + e
+    DoRA    y = m * (W x + s B (A x + v)) + bias + e       m = magnitude / ||W + s B A||, the norm detached
+
+e is the echo at `place: output`: after DoRA's magnitude, so that its size does not depend on the weights' norm.
+v is the echo at `place: rank`: an activation of the low-rank update, so B, the scaling and DoRA's magnitude act on it
+as they act on A x.
+
+Dropout acts on the input of A alone. PEFT's DoRA with dropout feeds (m - 1) W the dropped input too, which costs a
+second product with W; ours has the same expectation, and without dropout the two are equal.
+
+Legend: B samples, S columns of the pass, R rows of a packed pass (trainer/echo/shared_prefix.py), i and o the module's in- and out-features, r the adapter's rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import LoraVariant
+from torch import Tensor, nn
+
+from trainer.model.base_model import decoder_layers
+
+
+@dataclass(frozen=True)
+class AdaptedModule:
+    """A linear module of a decoder layer that carries the adapter."""
+
+    name: str
+    """Name below the list of decoder layers, such as `3.self_attn.q_proj`."""
+    layer: int
+    """Index of its decoder layer."""
+    module: LoraLinear
+    """PEFT's module."""
+    adapter: str
+    """PEFT's name of the adapter."""
+    variant: LoraVariant | None
+    """What PEFT itself runs for the adapter: None for LoRA, its DoRA variant for DoRA."""
+
+    @property
+    def is_dora(self) -> bool:
+        """Whether the adapter has a magnitude here."""
+        return self.adapter in self.module.lora_magnitude_vector
+
+    def bind(self, forward: LoraVariant | None) -> None:
+        """Makes PEFT run `forward` for the adapter; None restores PEFT's own."""
+        chosen = forward or self.variant
+        if chosen is None:
+            self.module.lora_variant.pop(self.adapter, None)
+        else:
+            self.module.lora_variant[self.adapter] = chosen
+
+
+def adapted_modules(model: PeftModel) -> list[AdaptedModule]:
+    """The adapted linear modules of all decoder layers, in the model's order."""
+    (adapter,) = model.active_adapters
+    found = []
+    for name, module in decoder_layers(model.get_base_model()).named_modules():
+        if adapter in getattr(module, "lora_A", ()):
+            layer = int(name.split(".", 1)[0])
+            found.append(AdaptedModule(name, layer, module, adapter, module.lora_variant.get(adapter)))
+    return found
+
+
+@dataclass(frozen=True)
+class Injection:
+    """The echo that one adapted module receives in one pass."""
+
+    vector: Tensor
+    """[B, o] for place `output`, [B, r] for `rank`; float32."""
+    receivers: Tensor
+    """[rows, B] float32: 1 where the row of the pass belongs to the sample and receives its vector, else 0."""
+    place: Literal["output", "rank"]
+    """Where it is added."""
+
+    def add_to(self, activation: Tensor) -> Tensor:
+        """`activation`, [B, S, features] or packed [1, R, features], with the vectors added."""
+        rows, dtype = activation.flatten(0, 1), activation.dtype
+        return torch.addmm(rows, self.receivers.to(dtype), self.vector.to(dtype)).view_as(activation)
+
+
+@dataclass
+class AdaptedForward(LoraVariant):  # type: ignore[misc]
+    """PEFT calls this in place of its own LoRA or DoRA formula while a pass is bound to the module.
+
+    Holds only what is of this pass, and the pass travels with the checkpointed function's arguments; so a
+    recomputation in the backward pass sees the same norm and the same echo as the forward did.
+    """
+
+    row_norm: Tensor | None = None
+    """[o] float32, ||W + s B A|| by rows; None for LoRA."""
+    injection: Injection | None = None
+    """The echo, if this module receives one."""
+
+    def forward(self, module: LoraLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any) -> Tensor:
+        """Adds the adapter's update and the echo to the base product.
+
+        Args:
+            module: PEFT's adapted module.
+            active_adapter: PEFT's name of the adapter.
+            x: [B, S, i], the module's input in the adapter's type.
+            result: [B, S, o], W x + bias.
+        """
+        update = self._update(module, active_adapter, x)
+        if self.row_norm is None:
+            result = result + update
+        else:
+            magnitude = module.lora_magnitude_vector[active_adapter].weight / self.row_norm
+            bias = module.get_base_layer().bias
+            direction = (result if bias is None else result - bias) + update
+            result = direction * magnitude if bias is None else torch.addcmul(bias, direction, magnitude)
+        if self.injection is not None and self.injection.place == "output":
+            result = self.injection.add_to(result)
+        return result
+
+    def _update(self, module: LoraLinear, adapter: str, x: Tensor) -> Tensor:
+        """[B, S, o], s B (A x + v). Scaled at rank r: the same as PEFT's scaling of the product, at r / o of the work."""
+        low_rank = module.lora_A[adapter](module.lora_dropout[adapter](x))
+        if self.injection is not None and self.injection.place == "rank":
+            low_rank = self.injection.add_to(low_rank)
+        lora_b: nn.Linear = module.lora_B[adapter]
+        assert lora_b.bias is None, "scaling at rank r presumes a B without bias"
+        update: Tensor = lora_b(low_rank * module.scaling[adapter])
+        return update
+
+
+@dataclass
+class PeftForward(LoraVariant):  # type: ignore[misc]
+    """PEFT's own formula plus the echo: what AdaptedForward is tested against, slow for DoRA."""
+
+    variant: LoraVariant | None
+    """PEFT's DoRA variant, or None for LoRA."""
+    injection: Injection | None = None
+    """The echo, if this module receives one."""
+
+    def forward(self, module: LoraLinear, active_adapter: str, x: Tensor, result: Tensor, **extra: Any) -> Tensor:
+        """See AdaptedForward.forward."""
+        scaling, lora_b = module.scaling[active_adapter], module.lora_B[active_adapter]
+        if self.variant is None:
+            lora_a, dropout = module.lora_A[active_adapter], module.lora_dropout[active_adapter]
+            result = result + lora_b(lora_a(dropout(x))) * scaling
+        else:
+            result = self.variant.forward(module, active_adapter=active_adapter, x=x, result=result, **extra)
+        if self.injection is None:
+            return result
+        if self.injection.place == "output":
+            return self.injection.add_to(result)
+        # B is linear, so the echo inside the brackets is a term of its own outside them.
+        echo: Tensor = lora_b(self.injection.add_to(x.new_zeros(*x.shape[:-1], lora_b.in_features))) * scaling
+        return result + (echo if self.variant is None else echo * peft_magnitude_scale(module, active_adapter))
+
+
+def peft_magnitude_scale(module: LoraLinear, adapter: str) -> Tensor:
+    """[o], DoRA's m with the norm taken of the materialised W + s B A, as PEFT takes it."""
+    update = module.lora_B[adapter].weight @ module.lora_A[adapter].weight * module.scaling[adapter]
+    norm = torch.linalg.norm(module.get_base_layer().weight + update.detach(), dim=1)
+    scale: Tensor = module.lora_magnitude_vector[adapter].weight / norm
+    return scale
