@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -32,9 +33,15 @@ class Section(BaseModel):
 
 
 class Document(Section):
-    """A versioned file between two stages. Subclasses declare `schema_version: Literal[...]` and `title`."""
+    """A versioned file between two stages. Subclasses declare `schema_version: Literal[...]` and `title`.
+
+    A document whose keys change gets the next version, and in `upgrades`, by the version it takes, a function that turns
+    plain data of that version into the next one's: what was written once stays readable. Data without a version are
+    people's YAML, in old words or new, so an upgrade leaves alone what it does not know.
+    """
 
     title: ClassVar[str]
+    upgrades: ClassVar[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 
     def to_json(self) -> str:
         """The document as indented JSON with a final newline; equal documents give equal text."""
@@ -75,6 +82,7 @@ class Document(Section):
             UserError: the data do not fit the schema.
         """
         expected = cls.model_fields["schema_version"].default
+        data = cls._upgraded(data)
         if isinstance(data, dict) and data.get("schema_version", expected) != expected:
             raise UserError(
                 f"the {cls.title} has schema version {data['schema_version']!r}, this release reads {expected!r}",
@@ -86,6 +94,17 @@ class Document(Section):
             return cls.model_validate_json(json.dumps(data, default=str))
         except ValidationError as error:
             raise UserError(f"the {cls.title} does not fit its schema\n{describe(error)}", where=where) from None
+
+    @classmethod
+    def _upgraded(cls, data: Any) -> Any:
+        """The data in the words of this release, from whichever version they were written in."""
+        while isinstance(data, dict):
+            version = data.get("schema_version", "1")
+            upgrade = cls.upgrades.get(version) if isinstance(version, str) else None
+            if upgrade is None:
+                break
+            data = {**upgrade(data), "schema_version": str(int(version) + 1)}
+        return data
 
 
 def describe(error: ValidationError) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluator.scored_runs import edit, evaluation, policy, runs  # noqa: F401 fixtures
+
 os.environ.setdefault("TQDM_DISABLE", "1")  # before anything imports tqdm
 
 ROOT = Path(__file__).parent.parent.parent

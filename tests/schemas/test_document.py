@@ -48,6 +48,38 @@ def test_a_fault_names_its_field(data, message):
     assert "note.yaml" in str(fault.value)
 
 
+class Letter(Document):
+    """A document whose only key had two other names before."""
+
+    title: ClassVar[str] = "letter"
+    schema_version: Literal["3"] = "3"
+    upgrades: ClassVar = {
+        "1": lambda data: {"words" if key == "text" else key: value for key, value in data.items()},
+        "2": lambda data: {"content" if key == "words" else key: value for key, value in data.items()},
+    }
+    content: str
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"schema_version": "1", "text": "hello"},
+        {"schema_version": "2", "words": "hello"},
+        {"schema_version": "3", "content": "hello"},
+        {"text": "hello"},
+        {"content": "hello"},
+    ],
+)
+def test_every_older_version_is_read_in_todays_words(data):
+    assert Letter.parse(data, where="letter.json") == Letter(content="hello")
+
+
+@pytest.mark.parametrize("version", ["4", "0", "", 1, None, [], {}])
+def test_a_version_that_never_was_is_refused(version):
+    with pytest.raises(UserError, match="schema version"):
+        Letter.parse({"schema_version": version, "content": "hello"}, where="letter.json")
+
+
 def test_every_fault_is_named_at_once():
     with pytest.raises(UserError) as fault:
         Note.parse({"weight": "heavy", "colour": "red"}, where="note.yaml")

@@ -9,12 +9,12 @@ import urllib.error
 import urllib.request
 
 import pytest
-from tests.evaluator.test_score_command import read, score
 
 from evaluator.__main__ import main
 from evaluator.backends.endpoint import EndpointBackend
 from evaluator.subject import adapter_subject
 from schemas.errors import UserError
+from tests.evaluator.commands.test_score import read, score
 from tests.evaluator.conftest import make_run
 
 

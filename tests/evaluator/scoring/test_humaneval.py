@@ -4,13 +4,13 @@ import math
 
 import pytest
 from rich.progress import Progress
-from tests.evaluator.test_score_command import score
 
 from evaluator.scoring.humaneval import judge_completions, pass_at_k
 from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import SUITES
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import Sample
+from tests.evaluator.commands.test_score import score
 
 
 def attempts(document, passed, given):

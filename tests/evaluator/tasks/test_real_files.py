@@ -1,10 +1,10 @@
 """The published commonsense files themselves, a few items of each."""
 
 import pytest
-from tests.evaluator.test_score_command import score
 
 from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import SUITES
+from tests.evaluator.commands.test_score import score
 
 ITEMS = {
     "boolq": (3270, 62.2), "piqa": (1838, 50.5), "social_i_qa": (1954, 33.6), "winogrande": (1267, 50.4),

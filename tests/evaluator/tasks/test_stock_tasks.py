@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from tests.evaluator.test_score_command import score
 
 from evaluator.__main__ import main
 from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import SUITES
 from evaluator.tasks.yaml_files import task_configs
 from schemas.errors import UserError
+from tests.evaluator.commands.test_score import score
 
 
 def test_mmlu_is_57_subjects_with_five_shots(real_data):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from schemas.errors import UserError
-from trainer.checkpoint.checkpoint import checkpoint as checkpoints
+from trainer.checkpoint import checkpoint as checkpoints
 from trainer.checkpoint.checkpoint import clear_leftovers, newest_checkpoint, read_checkpoint, save_checkpoint
 from trainer.checkpoint.state import RunIdentity, TrainingState
 

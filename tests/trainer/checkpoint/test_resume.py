@@ -15,7 +15,7 @@ from rich.console import Console
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.training.train_config import TrainConfig
-from trainer.loop.step import loop
+from trainer.loop import loop
 from trainer.train import train
 
 Configure = Callable[..., TrainConfig]

@@ -110,7 +110,7 @@ def test_an_export_that_differs_from_the_trained_model_is_caught(
     training_runs: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from trainer.export.export import export
+    from trainer.export import export
 
     def damaged(model: PeftModel) -> dict[str, torch.Tensor]:
         return {name: tensor * 1.001 for name, tensor in intact(model).items()}
