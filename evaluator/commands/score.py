@@ -34,7 +34,7 @@ stopped when the same command is given again. Other commands, each with its own 
   python -m evaluator gate RUN        does the adapter pass a policy, against another run?
   python -m evaluator compare RUN...  paired tests of many runs and seeds
   python -m evaluator report RUN      a self-contained HTML page
-  python -m evaluator study DIR       the analysis of `python -m trainer study`
+  python -m studies analyse DIR       the analysis of `python -m studies`
 """
 
 

@@ -1,1 +1,1 @@
-"""python -m evaluator study: the analysis of a study, as it was planned before its first run."""
+"""python -m studies analyse: the analysis of a study, as it was planned before its first run."""

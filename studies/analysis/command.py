@@ -1,4 +1,4 @@
-"""python -m evaluator study DIR: tests what a study planned to test, and writes report, page and summary."""
+"""python -m studies analyse DIR: tests what a study planned to test, and writes report, page and summary."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from studies.analysis.repetition import repeated_runs, repetition_table
 
 _COLOURS = {"different": "green", "equivalent": "cyan", "inconclusive": "yellow"}
 _DESCRIPTION = """\
-Analyses a finished study (`python -m trainer study CONFIG` calls this at its end):
+Analyses a finished study (`python -m studies CONFIG` calls this at its end):
 
-  python -m evaluator study DIR     writes DIR/study_report.json, report.html and summary.md
+  python -m studies analyse DIR     writes DIR/study_report.json, report.html and summary.md
 
 and, where it repeats runs of an earlier study, whether their adapters are the same to the bit, and both scores:
 
-  python -m evaluator study DIR --repeats REPORT
+  python -m studies analyse DIR --repeats REPORT
 
 or says what a design could detect, from the noise of a pilot (fractions, as in a study report):
 
-  python -m evaluator study --power --seeds 5 --seed-deviation 0.02 --item-error 0.004
+  python -m studies analyse --power --seeds 5 --seed-deviation 0.02 --item-error 0.004
 """
 
 
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         )
         return OK
     if arguments.directory is None:
-        raise UserError("no study was named", where="command line", fix="python -m evaluator study DIR")
+        raise UserError("no study was named", where="command line", fix="python -m studies analyse DIR")
     console = Console()
     earlier = StudyReport.read(arguments.repeats) if arguments.repeats else None
     report = analyse(arguments.directory, console)
@@ -90,7 +90,7 @@ def findings_table(report: StudyReport) -> Table:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m evaluator study", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m studies analyse", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="the study's directory")
     parser.add_argument(

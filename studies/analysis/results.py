@@ -62,7 +62,7 @@ def read_results(directory: Path) -> Results:
     rates = ChosenRates.read(directory / "learning_rates.json")
     if rates.protocol_sha256 != plan.protocol_sha256:
         raise UserError(
-            "the learning rates were chosen under another plan", where=directory, fix="python -m trainer study CONFIG"
+            "the learning rates were chosen under another plan", where=directory, fix="python -m studies CONFIG"
         )
     _require_all(plan, directory)
     runs = {
@@ -88,7 +88,7 @@ def _require_all(plan: StudyPlan, directory: Path) -> None:
         raise UserError(
             f"{len(missing)} of {len(names)} runs are not finished: {', '.join(missing[:MOST_SHOWN])}{more}",
             where=directory,
-            fix="python -m trainer study CONFIG runs what is missing",
+            fix="python -m studies CONFIG runs what is missing",
         )
 
 
@@ -123,6 +123,6 @@ def _control(directory: Path, base: str, plan: StudyPlan) -> Contestant:
         raise UserError(
             f"base {base} has {len(found)} reports of its own, expected one",
             where=directory / "bases" / base,
-            fix="python -m trainer study CONFIG scores it",
+            fix="python -m studies CONFIG scores it",
         )
     return Contestant(read_evaluation(found[0], plan.protocol.study.evaluation.suite), "base")

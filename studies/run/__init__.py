@@ -1,1 +1,1 @@
-"""python -m trainer study: arms x seeds x bases from one YAML file, planned before they run and analysed as planned."""
+"""python -m studies: arms x seeds x bases from one YAML file, planned before they run and analysed as planned."""

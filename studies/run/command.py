@@ -1,4 +1,4 @@
-"""python -m trainer study CONFIG: what the command takes."""
+"""python -m studies CONFIG: what the command takes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from schemas.errors import OK
 _DESCRIPTION = """\
 Compares training methods on equal terms: arms x seeds x bases from one YAML file (schema: StudyConfig).
 
-  python -m trainer study configs/studies/quickstart.yaml --plan    runs, compute, hours, disk, detectable difference
-  python -m trainer study configs/studies/quickstart.yaml           runs what is missing, then analyses
+  python -m studies configs/studies/quickstart.yaml --plan    runs, compute, hours, disk, detectable difference
+  python -m studies configs/studies/quickstart.yaml           runs what is missing, then analyses
 
 Writes study_plan.json, with a hash of everything that was planned, before the first run, and refuses a changed plan unless
 you own up to the change (--amend). Then it chooses every arm's learning rate on validation rows from one grid, trains every
@@ -25,7 +25,7 @@ Run the same command again after a stop of any kind: what is whole is kept. Ever
 def main(argv: list[str]) -> int:
     """Parses, loads, calls, prints."""
     parser = argparse.ArgumentParser(
-        prog="python -m trainer study", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m studies", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", type=Path, help="a study in YAML; configs/studies/ holds ready ones")
     parser.add_argument("--plan", action="store_true", help="say what the study takes and could detect; run nothing")

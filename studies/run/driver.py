@@ -179,5 +179,5 @@ def _analysed(directory: Path) -> None:
     ended = subprocess.run([sys.executable, "-m", "evaluator", "study", str(directory)], check=False)
     if ended.returncode:
         raise UserError(
-            "the analysis failed; its message is above", where=directory, fix="python -m evaluator study DIR"
+            "the analysis failed; its message is above", where=directory, fix="python -m studies analyse DIR"
         )

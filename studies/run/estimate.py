@@ -1,4 +1,4 @@
-"""python -m trainer study CONFIG --plan: what the study runs, takes and could detect, before it costs anything."""
+"""python -m studies CONFIG --plan: what the study runs, takes and could detect, before it costs anything."""
 
 from __future__ import annotations
 
