@@ -12,6 +12,7 @@ OK = 0
 USER_ERROR = 2  # bad config, missing file, corrupt artifact: one clear message, no traceback
 REJECTED = 3  # the gate's or the overhead proof's "no"
 INCONCLUSIVE = 4  # the measurement cannot tell
+DIVERGED = 5  # training's loss or gradient is no finite number
 INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
 
@@ -25,6 +26,9 @@ class UserError(Exception):
         fix: what the user can do about it.
     """
 
+    exit_code = USER_ERROR
+    """What a command that ends with it exits with."""
+
     def __init__(self, what: str, *, where: object = None, fix: str | None = None) -> None:
         self.what, self.where, self.fix = what, where, fix
         super().__init__(what)
@@ -36,6 +40,12 @@ class UserError(Exception):
         if self.fix:
             lines.append(f"  fix:   {self.fix}")
         return "\n".join(lines)
+
+
+class Diverged(UserError):
+    """Training's loss or its gradient is not finite: a finding about the config, which a study counts as one."""
+
+    exit_code = DIVERGED
 
 
 class Interrupted(KeyboardInterrupt):
@@ -53,14 +63,14 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None) -> None:
     """Runs a stage's `main` and leaves the process with the documented exit code.
 
-    A UserError prints its message and exits 2, Ctrl-C exits 130, SIGTERM 143, a full disk 2. Any other exception is
+    A UserError prints its message and exits 2 (a Diverged 5), Ctrl-C exits 130, SIGTERM 143, a full disk 2. Any other exception is
     a bug and keeps its traceback (Python's exit code 1).
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = main(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        code = _complain(f"error: {error}", USER_ERROR)
+        code = _complain(f"error: {error}", error.exit_code)
     except KeyboardInterrupt as error:
         kept = (
             error.kept

@@ -19,7 +19,8 @@ Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<na
   python -m studies CONFIG                                    arms x seeds: is it the echo? plan, run, test, report
 """
 _EXIT_CODES = (
-    "exit codes: 0 done, 2 an error you can mend, 130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
+    "exit codes: 0 done, 2 an error you can mend, 5 the loss is not finite,\n"
+    "            130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
 )
 _OF_STUDIES = ("study", "make-base", "make-tasks")  # as users know them; `python -m studies` has them now
 _COMMANDS = ("train", "plan", "bench", *_OF_STUDIES)

@@ -43,6 +43,7 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
 
     Raises:
         UserError: config, data, base model or an earlier run do not allow it.
+        Diverged: the loss is not finite; the last checkpoint is good.
         Interrupted: stopped by a signal, with a checkpoint saved.
     """
     run = RunDirectory(Path(config.runs) / config.name)

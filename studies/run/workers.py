@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.errors import Interrupted
+from schemas.errors import DIVERGED, Interrupted
 from studies.run.jobs import Command, Job
 
 _LOOK_EVERY = 0.5  # seconds
@@ -56,11 +56,13 @@ class Failure:
     """Its output."""
     reason: str
     """The output's last words."""
+    exit_code: int
+    """Of its last command; 0 where that command ended well and left nothing."""
 
     @property
     def diverged(self) -> bool:
         """Whether training ended because the loss was not finite."""
-        return "is not finite" in self.reason
+        return self.exit_code == DIVERGED
 
 
 @dataclass
@@ -138,7 +140,7 @@ def _go_on(ended: Activity, logs: Path, tally: Tally, began: Mapping[str, float]
         return False
     if ended.process.returncode or command == ended.command:
         log = logs / f"{job.name}.log"
-        tally.failed[job.name] = Failure(job.name, log, _last_words(log))
+        tally.failed[job.name] = Failure(job.name, log, _last_words(log), ended.process.returncode)
         return False
     tally.active.append(_start(job, command, ended.worker, logs))
     return True

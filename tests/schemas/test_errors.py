@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from schemas.errors import Interrupted, UserError, run_command
+from schemas.errors import Diverged, Interrupted, UserError, run_command
 
 
 def outcome(main, capsys):
@@ -34,6 +34,13 @@ def test_a_user_error_says_what_where_and_what_next(capsys):
     code, said = outcome(raising(UserError("no such file", where="a.yaml", fix="make it")), capsys)
     assert code == 2
     assert said.splitlines() == ["error: no such file", "  where: a.yaml", "  fix:   make it"]
+
+
+def test_a_diverged_run_has_an_exit_code_of_its_own(capsys):
+    assert outcome(raising(Diverged("the loss is nan", fix="a lower rate")), capsys) == (
+        5,
+        "error: the loss is nan\n  fix:   a lower rate\n",
+    )
 
 
 def test_ctrl_c_exits_130_and_says_what_was_kept(capsys):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import UserError
+from schemas.errors import Diverged, UserError
 from schemas.run_directory import RunDirectory
 from trainer.__main__ import main
 from trainer.checkpoint.checkpoint import newest_checkpoint
@@ -87,11 +87,19 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     config = training_runs.make_config(tmp_path, tiny_base, records)
     norms = iter([1.0, 1.0, 1.0, 1.0, float("nan")])
     monkeypatch.setattr(Loop, "_clip", lambda loop: next(norms))
-    with pytest.raises(UserError, match="not finite at step 5"):
+    with pytest.raises(Diverged, match="not finite at step 5"):
         training_runs.run(config)
     found, skipped = newest_checkpoint(tmp_path / "runs" / "run" / "checkpoints")
     assert found is not None
     assert (found.record.state.step, skipped) == (4, [])
+
+
+def test_a_run_that_diverges_exits_5(
+    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType
+) -> None:
+    path = training_runs.write_config(tmp_path, tiny_base, records, training__learning_rate=1e30)
+    ended = training_runs.command(path)
+    assert (ended.returncode, "not finite at step" in ended.stderr) == (5, True)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

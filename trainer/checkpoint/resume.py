@@ -24,7 +24,13 @@ _FREE = {
     "runs", "training.log_every", "training.eval_every", "training.save_every", "training.keep_checkpoints",
     "training.report_to", "training.device", "training.sharding", "training.micro_batch_size",
 }  # fmt: skip
-_FIX = "restore them, choose another name, or start anew with --overwrite"
+
+
+class AnotherRun(UserError):
+    """The run directory holds a run of another config, data or base, which going on would mix with this one."""
+
+    def __init__(self, what: str, *, where: Path) -> None:
+        super().__init__(what, where=where, fix="restore them, choose another name, or start anew with --overwrite")
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -
     """Looks at the run directory.
 
     Raises:
-        UserError: it holds a run of another config.
+        AnotherRun: it holds a run of another config.
     """
     if overwrite:
         clear_run(run)
@@ -57,12 +63,12 @@ def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -
     if run.adapter.exists():
         try:
             read_adapter(run.adapter)
-            _refuse_changes(_finished_config(run), config, run.adapter)
-            return Start(complete=True)
+            finished = _finished_config(run)
         except UserError as error:
-            if error.fix == _FIX:
-                raise
             notes.append(f"the adapter is not whole ({error.what}); it will be exported again")
+        else:
+            _refuse_changes(finished, config, run.adapter)
+            return Start(complete=True)
     checkpoint, skipped = newest_checkpoint(run.checkpoints)
     notes += [f"skipped checkpoint {reason}" for reason in skipped]
     if checkpoint:
@@ -86,7 +92,7 @@ def _refuse_changes(before: Mapping[str, Any], config: TrainConfig, where: Path)
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and key not in _FREE]
     if changed:
         listing = "\n".join(f"  - {key}: {old.get(key)} there, {new.get(key)} now" for key in changed)
-        raise UserError(f"this run was begun with another config\n{listing}", where=where, fix=_FIX)
+        raise AnotherRun(f"this run was begun with another config\n{listing}", where=where)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -101,16 +107,16 @@ def refuse_other_inputs(before: RunIdentity, now: RunIdentity, where: Path) -> N
     """Refuses to go on with other data or another base than the checkpoint was trained with.
 
     Raises:
-        UserError: a data source or the base model has changed.
+        AnotherRun: a data source or the base model has changed.
     """
     if before.data_sha256 != now.data_sha256:
-        raise UserError("the training data have changed since the checkpoint was saved", where=where, fix=_FIX)
+        raise AnotherRun("the training data have changed since the checkpoint was saved", where=where)
     same_base = (before.base_config_sha256, before.base_weights_sha256) == (
         now.base_config_sha256,
         now.base_weights_sha256,
     )
     if not same_base:
-        raise UserError("the base model has changed since the checkpoint was saved", where=where, fix=_FIX)
+        raise AnotherRun("the base model has changed since the checkpoint was saved", where=where)
 
 
 def clear_run(run: RunDirectory) -> None:

@@ -57,7 +57,7 @@ class Session:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; a checkpoint of the last finished step is on the disk.
-            UserError: the loss is not finite.
+            Diverged: the loss is not finite.
         """
         log = MetricsLog(self.run.metrics, self.state.step) if self.accelerator.is_main_process else None
         self.objective.train()

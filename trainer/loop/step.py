@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 
-from schemas.errors import UserError
+from schemas.errors import Diverged
 from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import StepBatches
 from trainer.echo.objective import Objective
@@ -67,7 +67,7 @@ class Loop:
         """Takes the steps from `first` (counted from 0) to the last, one per iteration.
 
         Raises:
-            UserError: the loss or the gradient is not finite; the weights are then those of the step before.
+            Diverged: the loss or the gradient is not finite; the weights are then those of the step before.
         """
         for step in range(first, self.total):
             yield self.take(step)
@@ -142,7 +142,7 @@ def seed_dropout(seed: int, step: int, rank: int) -> None:
 def _require_finite(step: int, loss: float, norm: float) -> None:
     if math.isfinite(loss) and math.isfinite(norm):
         return
-    raise UserError(
+    raise Diverged(
         f"the loss or its gradient is not finite at step {step + 1} (loss {loss}, gradient norm {norm}); "
         "the weights were left as they were before it",
         where="training",

@@ -94,6 +94,18 @@ def test_a_job_that_leaves_nothing_fails_with_its_last_words_and_the_others_go_o
     assert tally.finished == {"good": 1.0}
 
 
+@pytest.mark.parametrize(
+    ("program", "diverged"),
+    [
+        ("raise SystemExit(5)", True),
+        ("sys.exit('error: the loss or its gradient is not finite at step 3')", False),  # words alone decide nothing
+    ],
+)
+def test_a_run_has_diverged_when_its_exit_code_says_so(tmp_path: Path, program: str, diverged: bool) -> None:
+    failures, _ = run([Script("job", tmp_path, program)], cpu_workers(1), tmp_path)
+    assert [failure.diverged for failure in failures] == [diverged]
+
+
 def test_an_interrupted_study_tells_its_runs_to_stop_and_waits_for_them(tmp_path: Path) -> None:
     saves = (
         "import signal; stopped = []; signal.signal(signal.SIGTERM, lambda *_: stopped.append(1)); "

@@ -15,6 +15,7 @@ from rich.console import Console
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.resume import AnotherRun, where_to_start
 from trainer.loop import loop
 from trainer.train import train
 
@@ -136,7 +137,7 @@ def test_a_run_of_another_config_is_refused_by_the_names_of_the_changed_fields(
                 training_runs.run(configure())
     else:
         training_runs.run(configure())
-    with pytest.raises(UserError, match=r"adapter\.alpha: 8\.0 there, 16\.0 now") as raised:
+    with pytest.raises(AnotherRun, match=r"adapter\.alpha: 8\.0 there, 16\.0 now") as raised:
         training_runs.run(configure(adapter__alpha=16, training__save_every=3))
     assert "save_every" not in raised.value.what
     assert "--overwrite" in str(raised.value.fix)
@@ -152,7 +153,7 @@ def test_changed_data_are_refused(
             training_runs.run(config)
     data = Path(config.data.train[0].path)
     data.write_text(data.read_text().replace("golden", "silver"))
-    with pytest.raises(UserError, match="data have changed"):
+    with pytest.raises(AnotherRun, match="data have changed"):
         training_runs.run(config)
 
 
@@ -168,3 +169,20 @@ def test_a_lost_or_damaged_adapter_is_exported_again_without_training(
     os.truncate(run.adapter / "adapter_model.safetensors", 100)
     training_runs.run(configure())
     assert training_runs.adapter_sha256(run) == wanted
+
+
+def test_what_an_unreadable_file_says_does_not_decide_what_is_done(
+    configure: Configure, training_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault whose help reads as another run's refusal still means: export again."""
+    config = configure()
+    run = training_runs.run(config)
+    refusal = AnotherRun("any", where=run.adapter)
+
+    def unreadable(path: Path) -> Any:
+        raise UserError("cut short", where=path, fix=refusal.fix)
+
+    monkeypatch.setattr("trainer.checkpoint.resume.read_adapter", unreadable)
+    start = where_to_start(run, config, overwrite=False)
+    assert not start.complete
+    assert "the adapter is not whole (cut short)" in start.notes[0]

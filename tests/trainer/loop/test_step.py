@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoTokenizer
 
-from schemas.errors import UserError
+from schemas.errors import Diverged
 from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import StepBatches
 from trainer.data.dataset import load_training_data
@@ -101,6 +101,6 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(loop: Any
     before = parameters(loop, "adapter")
     with torch.no_grad():
         loop.objective.model.get_base_model().lm_head.weight[0, 0] = value
-    with pytest.raises(UserError, match="not finite at step 2"):
+    with pytest.raises(Diverged, match="not finite at step 2"):
         loop.take(1)
     assert all(torch.equal(old, new) for old, new in zip(before, parameters(loop, "adapter"), strict=True))
