@@ -1,4 +1,4 @@
-"""python -m schemas export DIR: writes the JSON Schema of every document."""
+"""python -m schemas: writes the JSON Schema of every document, or the reference pages of docs/."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from pathlib import Path
 from schemas.catalog import DOCUMENTS
 from schemas.document import write_atomically
 from schemas.errors import OK, run_command
+from schemas.reference_pages import pages
 
 
 def main(argv: list[str]) -> int:
-    """Parses, exports, prints."""
+    """Parses, writes, prints the paths."""
     parser = argparse.ArgumentParser(
         prog="python -m schemas", description="The documents that pass between the stages."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     export = commands.add_parser("export", help="write the JSON Schema of every document into a directory")
-    export.add_argument("directory", type=Path)
+    docs = commands.add_parser(
+        "docs", help="write the reference pages configuration.md and documents.md into a directory"
+    )
+    for command in (export, docs):
+        command.add_argument("directory", type=Path)
     arguments = parser.parse_args(argv)
-    for document in DOCUMENTS:
-        schema = json.dumps(document.model_json_schema(), indent=2) + "\n"
-        print(write_atomically(arguments.directory / f"{document.__name__}.json", schema.encode()))
+    for name, text in (_json_schemas() if arguments.command == "export" else pages()).items():
+        print(write_atomically(arguments.directory / name, text.encode()))
     return OK
+
+
+def _json_schemas() -> dict[str, str]:
+    return {f"{one.__name__}.json": json.dumps(one.model_json_schema(), indent=2) + "\n" for one in DOCUMENTS}
 
 
 if __name__ == "__main__":
