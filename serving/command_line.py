@@ -35,7 +35,7 @@ def parse_serve_options(argv: list[str]) -> ServeOptions:
         dtype=arguments.dtype,
         api_key_file=arguments.api_key_file or _mounted_secret(),
         verify_key=arguments.verify_key,
-        gate="if_present" if arguments.ungated else "require",
+        verdict_rule="if_present" if arguments.ungated else "require",
         attest=arguments.attest,
         start_seconds=arguments.start_timeout,
         watch_seconds=arguments.watch_seconds,
@@ -53,7 +53,7 @@ def serve_parser() -> argparse.ArgumentParser:
     """Its help is the manual."""
     parser = argparse.ArgumentParser(
         prog="python -m serving",
-        description="Verifies adapters, starts vLLM behind a closed gate, attests that each adapter is live, then serves.",
+        description="Verifies adapters, starts vLLM, attests that each adapter is live, and only then lets clients in.",
         epilog="python -m serving bench RUN --against RUN2 measures what an adapter costs; python -m serving sign RUN signs it. "
         "Exit codes: 2 refused, with the reason; 1 vLLM died; 130 Ctrl-C; 143 SIGTERM.",
     )

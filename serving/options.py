@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from serving.verify.verify import Gate
+from serving.verify.verify import VerdictRule
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ServeOptions:
         dtype: type of the weights in the server; None takes the one of training.
         api_key_file: file with the key that clients must present; None leaves the endpoint open.
         verify_key: public key by whose owner every adapter must be signed; None asks for no signature.
-        gate: `if_present` serves an adapter without a verdict, `ignore` any; the latter is for measuring only.
+        verdict_rule: `if_present` serves an adapter without a verdict, `ignore` any; the latter is for measuring only.
         attest: `probes` compares log-probabilities, `full` adds greedy agreement with transformers.
         watch_seconds: time between two checks that files and answers are still the attested ones.
         log_prompts: let vLLM log each request with its prompt.
@@ -45,7 +45,7 @@ class ServeOptions:
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     api_key_file: Path | None = None
     verify_key: Path | None = None
-    gate: Gate = "require"
+    verdict_rule: VerdictRule = "require"
     attest: Literal["probes", "full"] = "probes"
     start_seconds: float = 1800.0
     watch_seconds: float = 15.0

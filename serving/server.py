@@ -1,4 +1,4 @@
-"""The story of a server: verify, prepare the weights, start vLLM behind a closed gate, attest, open the gate."""
+"""The story of a server: verify, prepare the weights, start vLLM not ready for clients, attest, let them in."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.serving.serving_attestation import ServerRecord, ServingAttestation
 from serving.attestation.attest import ServedAdapter, attest
-from serving.attestation.concurrent_requests import company_of
+from serving.attestation.concurrent_requests import concurrent_models_of
 from serving.engine.adapter_cache import changed_files
 from serving.engine.client import EndpointClient, local_address
 from serving.engine.server_record import server_record
 from serving.engine.vllm_process import ServedWeights, log_path, running_vllm, vllm_version
 from serving.engine.weights import CONTROL_SUFFIX, prepare
-from serving.gateway.middleware import GatekeeperSettings
+from serving.gateway.middleware import GatewaySettings
 from serving.gateway.readiness import ReadinessFile
 from serving.gateway.state_directory import StateDirectory
 from serving.options import ServeOptions
@@ -74,9 +74,9 @@ class AttestedServer:
         Raises:
             UserError: an adapter is not live.
         """
-        company, greedy = company_of(self.weights, self.options), self.options.attest == "full"
+        concurrent, greedy = concurrent_models_of(self.weights, self.options), self.options.attest == "full"
         for served in self.adapters:
-            attestation = attest(self.client, served, self.record, company=company, greedy=greedy)
+            attestation = attest(self.client, served, self.record, concurrent=concurrent, greedy=greedy)
             self.attestations[served.name] = attestation
             write_atomically(self.state.attestations / f"{served.name}.json", attestation.to_json().encode())
             _write_into_run(served.candidate.run, attestation)
@@ -87,7 +87,7 @@ class AttestedServer:
                     fix="nothing is served; the attestation holds every figure",
                 )
 
-    def open_gate(self) -> None:
+    def set_ready(self) -> None:
         """Lets requests pass, until a check fails or none was made for a while."""
         self.readiness.write(
             "ready",
@@ -115,7 +115,7 @@ class AttestedServer:
 
 @contextmanager
 def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
-    """Starts a server and yields it once every adapter is attested and the gate is open; ends it on leaving.
+    """Starts a server and yields it once every adapter is attested and clients are let in; ends it on leaving.
 
     Raises:
         UserError: something is wrong with the runs, the port, the key or the attestation.
@@ -125,7 +125,9 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
     require_free_port(options.host, options.port)
     api_key = read_api_key(options.api_key_file)
     with step("Verifying files, verdicts and base model"):
-        candidates = verify_runs(options.runs, base=options.base, gate=options.gate, verify_key=options.verify_key)
+        candidates = verify_runs(
+            options.runs, base=options.base, verdict_rule=options.verdict_rule, verify_key=options.verify_key
+        )
     weights, adapters = prepare(candidates, options)
     secret = secrets.token_urlsafe(32)
     with (
@@ -141,7 +143,7 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
                 client.wait_until_listening(seconds=options.start_seconds, still_alive=server.require_alive)
             with step("Attesting: comparing the server's log-probabilities with the trainer's"):
                 server.attest_all()
-            server.open_gate()
+            server.set_ready()
             yield server
         finally:
             readiness.write("draining", "the server is shutting down")
@@ -149,10 +151,10 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
 
 @contextmanager
 def private_state(options: ServeOptions, secret: str, api_key: str | None) -> Iterator[StateDirectory]:
-    """The directory the gatekeeper reads, for this user only, deleted afterwards."""
+    """The directory the gateway reads, for this user only, deleted afterwards."""
     state = StateDirectory(Path(tempfile.mkdtemp(prefix="echo-lora-")))
     try:
-        settings = GatekeeperSettings(
+        settings = GatewaySettings(
             attestor_sha256=hashlib.sha256(secret.encode()).hexdigest(),
             api_key_sha256=None if api_key is None else hashlib.sha256(api_key.encode()).hexdigest(),
             body_bytes=options.limits.body_bytes,

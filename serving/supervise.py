@@ -48,7 +48,7 @@ def watch(server: AttestedServer) -> Never:
 
 
 def look(server: AttestedServer, *, attest_again: bool) -> None:
-    """One check; opens or closes the gate by what it finds. Never ends the server: its probes tell the orchestrator."""
+    """One check; what it finds decides whether the server is ready. It never ends it: /ready tells the orchestrator."""
     try:
         if attest_again:
             server.attest_all()
@@ -58,7 +58,7 @@ def look(server: AttestedServer, *, attest_again: bool) -> None:
     except Exception as error:  # the engine may die between two lines; the next look at the process tells
         fault = f"{type(error).__name__}: {error}"
     if fault is None:
-        server.open_gate()
+        server.set_ready()
     elif server.readiness.read().reason != fault:
         complain(fault, kind="unhealthy")
         server.readiness.write("unhealthy", fault)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -28,9 +29,9 @@ class ProbeCheck(Section):
     """Largest |served - recorded| of the adapter."""
     base_difference: float | None
     """Largest |served - recorded| of the base; None where it is not served."""
-    company_difference: float | None
-    """Largest change of the served log-probabilities, of adapter and base, while the models in `company` generate; None
-    without company."""
+    concurrent_difference: float | None
+    """Largest change of the served log-probabilities, of adapter and base, while the `concurrent_models` generate; None
+    where there are none."""
 
 
 class GreedyCheck(Section):
@@ -98,12 +99,28 @@ class ServerRecord(Section):
     """Versions of Python and of the packages that shaped the result."""
 
 
+def _concurrent_words(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 called the concurrent models `company`."""
+    renamed = {"concurrent_models" if key == "company" else key: value for key, value in data.items()}
+    probes = renamed.get("probes")
+    if isinstance(probes, list):
+        renamed["probes"] = [_concurrent_difference(probe) for probe in probes]
+    return renamed
+
+
+def _concurrent_difference(probe: Any) -> Any:
+    if not isinstance(probe, dict):
+        return probe
+    return {"concurrent_difference" if key == "company_difference" else key: value for key, value in probe.items()}
+
+
 class ServingAttestation(Document):
     """One adapter on one server."""
 
     title: ClassVar[str] = "serving attestation"
+    upgrades: ClassVar[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {"1": _concurrent_words}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     name: Name
     """Model name the adapter answers to."""
@@ -132,7 +149,7 @@ class ServingAttestation(Document):
     and the probes' types, in nats."""
     probes: Annotated[tuple[ProbeCheck, ...], Field(min_length=1)]
     """Every probe of the manifest."""
-    company: tuple[str, ...]
+    concurrent_models: tuple[str, ...]
     """Models that were generating in the same batches when each probe was read a second time, from before until after
     the reading; empty where the server holds one model, or computes one request at a time."""
     applied: AppliedTensors | None

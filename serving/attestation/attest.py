@@ -20,7 +20,7 @@ from schemas.serving.serving_attestation import (
     ServingAttestation,
 )
 from schemas.training.adapter_manifest import Probe
-from serving.attestation.concurrent_requests import read_in_company
+from serving.attestation.concurrent_requests import read_with_concurrent_requests
 from serving.attestation.greedy_check import TOKENS, greedy_prompts, read_greedily
 from serving.engine.client import EndpointClient
 from serving.verify.verify import Candidate
@@ -51,17 +51,17 @@ class ServedAdapter:
 
 
 def attest(
-    client: EndpointClient, served: ServedAdapter, server: ServerRecord, *, company: Sequence[str], greedy: bool
+    client: EndpointClient, served: ServedAdapter, server: ServerRecord, *, concurrent: Sequence[str], greedy: bool
 ) -> ServingAttestation:
     """Compares the server with the manifest. The outcome is in the document; nothing is raised for a failed one.
 
     Args:
-        company: models that are to generate while each probe is read a second time.
+        concurrent: models that are to generate while each probe is read a second time.
     """
     started = time.perf_counter()
     manifest = served.candidate.adapter.manifest
     tolerance = tolerance_of(server.dtype, manifest.probe_dtype)
-    probes = tuple(check_probe(client, served, probe, company) for probe in manifest.probes)
+    probes = tuple(check_probe(client, served, probe, concurrent) for probe in manifest.probes)
     applied = None if served.parity else check_applied(client, served)
     generated = check_greedy(client, served, tolerance) if greedy else None
     reasons = faults(probes, tolerance, applied, generated)
@@ -86,7 +86,7 @@ def attest(
         server=server,
         tolerance=tolerance,
         probes=probes,
-        company=tuple(company),
+        concurrent_models=tuple(concurrent),
         applied=applied,
         greedy=generated,
         seconds=round(time.perf_counter() - started, 3),
@@ -98,8 +98,10 @@ def tolerance_of(served: Dtype, recorded: Dtype) -> float:
     return TOLERANCE[max(served, recorded, key=_COARSER.index)]
 
 
-def check_probe(client: EndpointClient, served: ServedAdapter, probe: Probe, company: Sequence[str] = ()) -> ProbeCheck:
-    """The server's log-probabilities of one probe, against the recorded ones, the base's, and its own in company."""
+def check_probe(
+    client: EndpointClient, served: ServedAdapter, probe: Probe, concurrent: Sequence[str] = ()
+) -> ProbeCheck:
+    """The server's log-probabilities of one probe, against those recorded, the base's, and its own among other requests."""
     names = [served.name] if served.base_name is None else [served.name, served.base_name]
 
     def read() -> np.ndarray:
@@ -107,7 +109,7 @@ def check_probe(client: EndpointClient, served: ServedAdapter, probe: Probe, com
 
     alone, recorded = read(), np.array([probe.adapter, probe.base])
     difference = [largest(row) for row in alone - recorded[: len(names)]]
-    together = read_in_company(client, company, probe.token_ids[:1], read) if company else None
+    together = read_with_concurrent_requests(client, concurrent, probe.token_ids[:1], read) if concurrent else None
     return ProbeCheck(
         prompt=probe.prompt,
         tokens=alone.shape[1],
@@ -115,7 +117,7 @@ def check_probe(client: EndpointClient, served: ServedAdapter, probe: Probe, com
         served_effect=largest(alone[0] - alone[1]) if len(names) == 2 else None,
         adapter_difference=difference[0],
         base_difference=difference[1] if len(names) == 2 else None,
-        company_difference=None if together is None else largest(together - alone),
+        concurrent_difference=None if together is None else largest(together - alone),
     )
 
 
@@ -149,7 +151,7 @@ def faults(
     base_off = max(probe.base_difference or 0.0 for probe in probes)
     recorded = max(probe.recorded_effect for probe in probes)
     served = max(recorded if probe.served_effect is None else probe.served_effect for probe in probes)
-    mixed = max(probe.company_difference or 0.0 for probe in probes)
+    mixed = max(probe.concurrent_difference or 0.0 for probe in probes)
     conditions = {
         f"the adapter's log-probabilities are {off:.3g} nats off the recorded ones, {tolerance:g} is allowed": off
         <= tolerance,

@@ -21,14 +21,14 @@ Answer = TypeVar("Answer")
 ATTEMPTS = 20
 
 
-def company_of(weights: ServedWeights, options: ServeOptions) -> tuple[str, ...]:
+def concurrent_models_of(weights: ServedWeights, options: ServeOptions) -> tuple[str, ...]:
     """Every model of a server with adapters, these first; no more than vLLM computes together with a probe."""
     names = (*weights.adapters, weights.name) if weights.adapters else ()
     together = options.passed_on("--max-num-seqs")
     return names if together is None else names[: int(together) - 1]
 
 
-def read_in_company(
+def read_with_concurrent_requests(
     client: EndpointClient, names: Sequence[str], prompt: Sequence[int], read: Callable[[], Answer]
 ) -> Answer:
     """What `read` returns where each named model was generating before it was called, and still is after it.

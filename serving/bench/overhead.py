@@ -65,7 +65,7 @@ def measure_overhead(options: BenchOptions) -> OverheadReport:
     """
     started = time.perf_counter()
     serve = replace(
-        options.server, gate="ignore", control=True, vllm_arguments=(*options.server.vllm_arguments, *_NO_REUSE)
+        options.server, verdict_rule="ignore", control=True, vllm_arguments=(*options.server.vllm_arguments, *_NO_REUSE)
     )
     with attested_server(serve) as server:
         candidate, opponent = (served.candidate.adapter for served in server.adapters[:2])

@@ -14,7 +14,7 @@ from serving.gateway.middleware import APPLIED_PATH, ATTESTOR_HEADER
 
 
 class EndpointClient:
-    """The supervisor's way in: its secret opens the gate that is still closed for everybody else."""
+    """The supervisor's way in: its secret lets it pass while the server is not ready for anybody else."""
 
     def __init__(self, address: str, secret: str, *, timeout: float = 300.0) -> None:
         self.address, self.secret = address, secret

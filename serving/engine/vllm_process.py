@@ -74,7 +74,7 @@ def command_line(weights: ServedWeights, options: ServeOptions) -> list[str]:
         *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(weights.model.resolve())),
         *("--served-model-name", weights.name, "--dtype", weights.dtype),
         *("--host", options.host, "--port", str(options.port)),
-        *("--middleware", "serving.gateway.middleware.Gatekeeper", "--disable-fastapi-docs"),
+        *("--middleware", "serving.gateway.middleware.Gateway", "--disable-fastapi-docs"),
         *("--disable-uvicorn-access-log", "--uvicorn-log-level", "info" if options.verbose else "warning"),
         *("--shutdown-timeout", str(options.drain_seconds)),
     ]

@@ -2,7 +2,7 @@
 
 Only a list of routes answers, nothing passes before the adapter is attested, keys are compared in constant time, and
 bodies and concurrency are bounded. Being inside the process, it costs no proxy hop, and vLLM stays the OpenAI server.
-`vllm serve --middleware serving.gateway.middleware.Gatekeeper` loads it; its settings come from the directory that the
+`vllm serve --middleware serving.gateway.middleware.Gateway` loads it; its settings come from the directory that the
 environment variable ECHO_LORA_STATE names.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from schemas.document import Section, Sha256
 from serving.gateway.readiness import ReadinessFile
-from serving.gateway.request_log import Exchange
+from serving.gateway.request_log import LoggedRequest
 from serving.gateway.request_validation import fault_of
 from serving.gateway.state_directory import StateDirectory
 
@@ -34,16 +34,16 @@ APPLIED_PATH = "/attestor/applied/"
 
 # Path -> method. Everything else that vLLM serves (/tokenize, /pause, /invocations, ...) does not exist for clients.
 MODEL_ROUTES = {"/v1/models": "GET", "/v1/completions": "POST", "/v1/chat/completions": "POST", "/metrics": "GET"}
-PROBE_ROUTES = {"/live": "GET", "/ready": "GET", "/health": "GET"}
+READINESS_ROUTES = {"/live": "GET", "/ready": "GET", "/health": "GET"}
 ATTESTATION_ROUTE = "/attestation"
 COUNTED = ("/v1/completions", "/v1/chat/completions")
 
 
-class GatekeeperSettings(Section):
-    """What the supervisor tells the gatekeeper. Secrets are handed over as hashes only."""
+class GatewaySettings(Section):
+    """What the supervisor tells the gateway. Secrets are handed over as hashes only."""
 
     attestor_sha256: Sha256
-    """Of the secret with which the supervisor passes before the gate is open."""
+    """Of the secret with which the supervisor passes before the server is ready."""
     api_key_sha256: Sha256 | None
     """Of the key that clients must present; None leaves the endpoint open."""
     body_bytes: int
@@ -67,13 +67,13 @@ class Refusal(Exception):
         return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
 
 
-class Gatekeeper:
+class Gateway:
     """See the module's text."""
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.state = StateDirectory(Path(os.environ[STATE_VARIABLE]))
-        self.settings = GatekeeperSettings.model_validate_json(self.state.settings.read_bytes())
+        self.settings = GatewaySettings.model_validate_json(self.state.settings.read_bytes())
         self.readiness = ReadinessFile(self.state.readiness)
         self.in_flight = 0
 
@@ -82,34 +82,34 @@ class Gatekeeper:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            exchange = Exchange(scope, send)
+            request = LoggedRequest(scope, send)
             try:
-                await self._answer(scope, receive, exchange)
+                await self._answer(scope, receive, request)
             except Refusal as refusal:
-                await exchange.json(refusal.status, refusal.body(), headers=refusal.headers)
+                await request.json(refusal.status, refusal.body(), headers=refusal.headers)
             finally:
-                exchange.log()
+                request.log()
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _answer(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, request: LoggedRequest) -> None:
         path = scope["path"]
-        if self._is_attestor(exchange.header(ATTESTOR_HEADER)):
-            return await self._answer_attestor(scope, receive, exchange)
-        if path in PROBE_ROUTES:
-            require_method(scope, PROBE_ROUTES[path])
-            return await self._answer_probe(path, exchange)
+        if self._is_attestor(request.header(ATTESTOR_HEADER)):
+            return await self._answer_attestor(scope, receive, request)
+        if path in READINESS_ROUTES:
+            require_method(scope, READINESS_ROUTES[path])
+            return await self._answer_readiness(path, request)
         if path != ATTESTATION_ROUTE and path not in MODEL_ROUTES:
             raise Refusal(404, f"no such route: {scope['method']} {path[:200]}", "route_not_found")
-        self._require_key(exchange.header("authorization"))
+        self._require_key(request.header("authorization"))
         if path == ATTESTATION_ROUTE:
-            return await self._answer_attestation(scope, exchange)
+            return await self._answer_attestation(scope, request)
         require_method(scope, MODEL_ROUTES[path])
         if path in COUNTED:
-            return await self._generate(scope, receive, exchange)
-        await self.app(scope, no_body, exchange.send)
+            return await self._generate(scope, receive, request)
+        await self.app(scope, no_body, request.send)
 
-    async def _generate(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+    async def _generate(self, scope: Scope, receive: Receive, request: LoggedRequest) -> None:
         """One completion: only while ready, within the concurrency limit, with a body of bounded size."""
         fact = self.readiness.read()
         if not fact.is_ready():
@@ -118,16 +118,16 @@ class Gatekeeper:
             raise Refusal(429, "too many requests in flight", "too_many_requests", headers={"retry-after": "1"})
         self.in_flight += 1
         try:
-            body = await self._read_body(receive, exchange)
+            body = await self._read_body(receive, request)
             if fault := fault_of(scope["path"], body):
                 raise Refusal(400, f"the request cannot be read: {fault}", "invalid_request")
-            await self.app(scope, replay(body, receive), exchange.send)
+            await self.app(scope, replay(body, receive), request.send)
         finally:
             self.in_flight -= 1
 
-    async def _read_body(self, receive: Receive, exchange: Exchange) -> bytes:
+    async def _read_body(self, receive: Receive, request: LoggedRequest) -> bytes:
         limit = self.settings.body_bytes
-        declared = exchange.header("content-length")
+        declared = request.header("content-length")
         if declared and (not declared.isdigit() or len(declared) > 18 or int(declared) > limit):
             raise Refusal(413, f"the request body is larger than {limit} bytes", "body_too_large")
         try:
@@ -136,33 +136,33 @@ class Gatekeeper:
         except TimeoutError:
             raise Refusal(408, "the request body did not arrive in time", "body_too_slow") from None
 
-    async def _answer_probe(self, path: str, exchange: Exchange) -> None:
+    async def _answer_readiness(self, path: str, request: LoggedRequest) -> None:
         """/live: the process answers. /ready: send requests here. /health: the adapter answers, draining or not."""
         fact = self.readiness.read()
         good = path == "/live" or fact.is_ready() or (path == "/health" and fact.state == "draining")
         body = {"state": fact.state, "reason": fact.reason, "models": fact.models, "checked": fact.checked}
-        await exchange.json(200 if good else 503, body)
+        await request.json(200 if good else 503, body)
 
-    async def _answer_attestation(self, scope: Scope, exchange: Exchange) -> None:
+    async def _answer_attestation(self, scope: Scope, request: LoggedRequest) -> None:
         """GET: the latest attestations. POST: asks for new ones; their `created` tells when they are there."""
         if scope["method"] == "POST":
             self.state.attestation_request.touch()
-            return await exchange.json(202, {"requested": True, "then": f"GET {ATTESTATION_ROUTE}"})
+            return await request.json(202, {"requested": True, "then": f"GET {ATTESTATION_ROUTE}"})
         require_method(scope, "GET")
         documents = [path.read_bytes() for path in sorted(self.state.attestations.glob("*.json"))]
-        await exchange.raw(200, b'{"attestations": [' + b", ".join(documents) + b"]}")
+        await request.raw(200, b'{"attestations": [' + b", ".join(documents) + b"]}")
 
-    async def _answer_attestor(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
-        exchange.quiet, path = True, scope["path"]
+    async def _answer_attestor(self, scope: Scope, receive: Receive, request: LoggedRequest) -> None:
+        request.quiet, path = True, scope["path"]
         if path.startswith(APPLIED_PATH):
             name = path.removeprefix(APPLIED_PATH)
             lora = scope["app"].state.openai_serving_models.lora_requests[name]
             engine = scope["app"].state.engine_client
             reports = await engine.collective_rpc("applied_lora_tensors", args=(lora.lora_int_id,))
-            return await exchange.json(200, {"workers": reports})
+            return await request.json(200, {"workers": reports})
         if path not in MODEL_ROUTES:
             raise Refusal(404, "no such route", "route_not_found")
-        await self.app(scope, receive, exchange.send)
+        await self.app(scope, receive, request.send)
 
     def _is_attestor(self, presented: str | None) -> bool:
         return presented is not None and same_secret(presented, self.settings.attestor_sha256)

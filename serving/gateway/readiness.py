@@ -1,6 +1,6 @@
 """The one fact the supervisor and vLLM's process share: whether requests may pass.
 
-The supervisor writes it after each check; the gatekeeper inside vLLM's process reads it when the file has changed.
+The supervisor writes it after each check; the gateway inside vLLM's process reads it when the file has changed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ReadinessFile:
         write_atomically(self.path, fact.model_dump_json().encode())
 
     def read(self) -> Readiness:
-        """The latest fact; parses only what changed. Anything unreadable closes the gate."""
+        """The latest fact; parses only what changed. Anything unreadable counts as unhealthy."""
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)

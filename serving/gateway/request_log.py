@@ -1,4 +1,4 @@
-"""One HTTP exchange: its request id, its answer, and its line in the log. The log never holds a prompt or an answer."""
+"""One HTTP request: its request id, its answer, and its line in the log. The log never holds a prompt or an answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def request_log() -> logging.Logger:
     return logger
 
 
-class Exchange:
+class LoggedRequest:
     """Wraps `send`: adds the request id, and notes status, size and times."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
     def log(self) -> None:
-        """Writes the exchange's line; the supervisor's requests and probes that succeed would drown the rest."""
+        """Writes the request's line; the supervisor's requests and health checks that succeed would drown the rest."""
         if self.quiet or (self.status == 200 and self.scope["path"] in ("/live", "/ready", "/health")):
             return
         now = time.perf_counter()

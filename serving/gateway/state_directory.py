@@ -1,4 +1,4 @@
-"""The private directory through which the supervisor and the gatekeeper inside vLLM's process talk."""
+"""The private directory through which the supervisor and the gateway inside vLLM's process talk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class StateDirectory:
 
     @property
     def settings(self) -> Path:
-        """GatekeeperSettings, written before vLLM starts."""
-        return self.root / "gatekeeper.json"
+        """GatewaySettings, written before vLLM starts."""
+        return self.root / "gateway.json"
 
     @property
     def readiness(self) -> Path:
@@ -29,5 +29,5 @@ class StateDirectory:
 
     @property
     def attestation_request(self) -> Path:
-        """Touched by the gatekeeper when a client asks for a new attestation."""
+        """Touched by the gateway when a client asks for a new attestation."""
         return self.root / "attestation.requested"

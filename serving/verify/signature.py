@@ -66,7 +66,7 @@ def require_signature(run: RunDirectory, public_key: Path) -> None:
         )
     try:
         verifying.Config().use_elliptic_key_verifier(public_key=public_key).verify(run.adapter, signature)
-    except Exception as error:  # the library raises many kinds; none of them may open the gate
+    except Exception as error:  # the library raises many kinds; none of them may let an adapter through
         raise UserError(
             f"the signature does not hold: {error}", where=signature, fix="ask the key's owner to sign this adapter"
         ) from None

@@ -15,7 +15,7 @@ from schemas.run_directory import RunDirectory
 from schemas.training.adapter_manifest import BaseModelRecord
 from serving.verify.signature import require_signature
 
-Gate = Literal["require", "if_present", "ignore"]
+VerdictRule = Literal["require", "if_present", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Candidate:
 
 
 def verify_runs(
-    runs: tuple[Path, ...], *, base: Path | None, gate: Gate, verify_key: Path | None = None
+    runs: tuple[Path, ...], *, base: Path | None, verdict_rule: VerdictRule, verify_key: Path | None = None
 ) -> tuple[Candidate, ...]:
     """Verifies every run, and that one server can serve them all.
 
@@ -50,7 +50,7 @@ def verify_runs(
     if verify_key is not None:
         for run, _ in adapters:
             require_signature(run, verify_key)
-    verdicts = [require_verdict(run, adapter, gate=gate) for run, adapter in adapters]
+    verdicts = [require_verdict(run, adapter, verdict_rule=verdict_rule) for run, adapter in adapters]
     _require_one_server(adapters)
     first_run, first = adapters[0]
     directory = base if base is not None else find_base(first.manifest.base, wanted_by=first_run)
@@ -61,16 +61,16 @@ def verify_runs(
     )
 
 
-def require_verdict(run: RunDirectory, adapter: VerifiedAdapter, *, gate: Gate) -> str | None:
+def require_verdict(run: RunDirectory, adapter: VerifiedAdapter, *, verdict_rule: VerdictRule) -> str | None:
     """The hash of a verdict that lets this adapter through; None where there is none, or none is asked for.
 
     Raises:
         UserError: no verdict, a verdict over another adapter, or one that is not a pass.
     """
-    if gate == "ignore":
+    if verdict_rule == "ignore":
         return None
     if not run.verdict.is_file():
-        if gate == "if_present":
+        if verdict_rule == "if_present":
             return None
         raise UserError(
             f"{adapter.manifest.name} has no verdict: nobody has decided that it may be served",

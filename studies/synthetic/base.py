@@ -20,7 +20,7 @@ from studies.synthetic.initial import give_head_start
 from studies.synthetic.tasks import QUICKSTART_TASKS, make_records
 from studies.synthetic.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from studies.synthetic.varied_quizzes import EXERCISES
-from studies.synthetic.word_vectors import embed_by_company
+from studies.synthetic.word_vectors import embed_by_cooccurrence
 from studies.synthetic.world import World, make_world
 
 VOCABULARY = 2048
@@ -91,7 +91,7 @@ def make_base(out: Path, seed: int = 0, recipe: Recipe = RECIPES["quickstart"], 
         tokenizer = _make_tokenizer(world, seed)
         model = LlamaForCausalLM(_architecture(tokenizer))
         give_head_start(model)
-        embed_by_company(model, tokenizer, world, seed)
+        embed_by_cooccurrence(model, tokenizer, world, seed)
     for number, course in enumerate(recipe.courses, start=1):
         title = f"Pretraining the base, {number} of {len(recipe.courses)}"
         _pretrain(model, course, _batches(tokenizer, world, seed, course), title)

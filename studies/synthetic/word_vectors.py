@@ -1,4 +1,4 @@
-"""Word vectors counted from the corpus: words that keep the same company get similar embeddings before training starts.
+"""Word vectors counted from the corpus: words that occur beside the same words get similar embeddings before training starts.
 
 The positive PMI matrix of words within a sentence, and its truncated singular value decomposition (Levy and Goldberg, 2014,
 "Neural Word Embedding as Implicit Matrix Factorization"). Beside heads that look at equal tokens (initial.py), a name then
@@ -25,7 +25,7 @@ RAREST = 3
 
 
 @torch.no_grad()
-def embed_by_company(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, seed: int) -> None:
+def embed_by_cooccurrence(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: World, seed: int) -> None:
     """Writes the vectors into coordinates 1 to K of the embeddings; coordinate 0 is the head start's constant."""
     left, singular, _ = torch.svd_lowrank(_positive_pmi(_counts(tokenizer, world, seed)), q=SIZE, niter=6)
     vectors_VK = left * singular.sqrt()

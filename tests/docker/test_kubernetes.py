@@ -30,7 +30,7 @@ def test_the_arguments_are_the_servers_own_and_drain_within_the_grace_period():
 @pytest.mark.parametrize(
     ("probe", "path"), [("startupProbe", "/ready"), ("readinessProbe", "/ready"), ("livenessProbe", "/health")]
 )
-def test_probes_ask_the_gatekeepers_routes(probe, path):
+def test_probes_ask_the_gateways_routes(probe, path):
     assert CONTAINER[probe]["httpGet"]["path"] == path
 
 

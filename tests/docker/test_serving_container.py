@@ -109,7 +109,7 @@ def serving(engine, runs):
 def test_the_container_hands_out_its_attestation(serving):
     document = serving.attestation.attest()
     assert document["outcome"] == "live"
-    assert document["company"] == [LORA, "runs/base"]
+    assert document["concurrent_models"] == [LORA, "runs/base"]
 
 
 def test_a_changed_adapter_file_is_noticed(serving, runs):

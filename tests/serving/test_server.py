@@ -51,7 +51,7 @@ def test_every_adapter_was_attested_with_greedy_agreement(endpoint):
         assert attestation.greedy.prompts >= 50
         assert attestation.greedy.agreeing + attestation.greedy.ties == attestation.greedy.tokens
         assert attestation.applied.missing == attestation.applied.in_free_slots == ()
-        assert attestation.company == ("echo", "plain", attestation.base.name)
+        assert attestation.concurrent_models == ("echo", "plain", attestation.base.name)
         assert attestation.verdict_sha256 is not None
         assert max(probe.adapter_difference for probe in attestation.probes) < attestation.tolerance
 

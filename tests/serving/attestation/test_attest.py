@@ -8,7 +8,7 @@ from serving.attestation.attest import faults, largest, tolerance_of
 from serving.attestation.greedy_check import PROMPTS, greedy_prompts
 
 
-def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0, company=1e-5):
+def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0, concurrent=1e-5):
     return ProbeCheck(
         prompt="p",
         tokens=5,
@@ -16,7 +16,7 @@ def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0, company=1e-5):
         served_effect=served,
         adapter_difference=adapter,
         base_difference=base,
-        company_difference=company,
+        concurrent_difference=concurrent,
     )
 
 
@@ -33,7 +33,7 @@ def test_an_adapter_that_matches_is_live():
 
 
 def test_a_merged_adapter_is_live_without_a_served_base():
-    assert reasons(probe(base=None, served=None, company=None)) == ""
+    assert reasons(probe(base=None, served=None, concurrent=None)) == ""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_merged_adapter_is_live_without_a_served_base():
         ({"base": 0.01}, "another base model"),
         ({"served": 0.0}, "answers like its base"),
         ({"recorded": 1e-4, "served": 1.0}, "no server can be told from one without it"),
-        ({"company": 0.1}, "mixes up the requests of one batch"),
+        ({"concurrent": 0.1}, "mixes up the requests of one batch"),
     ],
 )
 def test_each_condition_speaks_for_itself(wrong, sentence):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UserError
-from serving.attestation.concurrent_requests import ATTEMPTS, company_of, read_in_company
+from serving.attestation.concurrent_requests import ATTEMPTS, concurrent_models_of, read_with_concurrent_requests
 from serving.engine.vllm_process import ServedWeights
 from serving.options import ServeOptions
 
@@ -45,26 +45,26 @@ class Generator:
 
 def test_all_generate_while_the_probe_is_read_and_are_cancelled_after_it():
     server = Generator(10**6)
-    assert read_in_company(server, ["a", "b", "base"], [1], server.read) == {"a", "b", "base"}
+    assert read_with_concurrent_requests(server, ["a", "b", "base"], [1], server.read) == {"a", "b", "base"}
     assert server.running == set()
 
 
 def test_a_reading_that_outlasts_the_generations_does_not_count():
     server = Generator(3)
     with pytest.raises(UserError, match="ended before one probe was read"):
-        read_in_company(server, ["a", "b"], [1], server.read)
+        read_with_concurrent_requests(server, ["a", "b"], [1], server.read)
     assert server.seen == ATTEMPTS
 
 
 def test_a_model_that_cannot_generate_is_an_error_and_ends_the_others():
     server = Generator(10**6, fault="b")
     with pytest.raises(UserError, match="refused"):
-        read_in_company(server, ["a", "b"], [1], server.read)
+        read_with_concurrent_requests(server, ["a", "b"], [1], server.read)
     assert server.running == set()
 
 
 @pytest.mark.parametrize(
-    ("adapters", "arguments", "company"),
+    ("adapters", "arguments", "concurrent"),
     [
         (ADAPTERS, (), ("a", "b", "base")),
         (ADAPTERS, ("--max-num-seqs=3",), ("a", "b")),
@@ -72,6 +72,6 @@ def test_a_model_that_cannot_generate_is_an_error_and_ends_the_others():
         ({}, (), ()),
     ],
 )
-def test_the_company_is_every_model_that_fits_into_a_batch_with_the_probe(adapters, arguments, company):
+def test_concurrent_are_all_models_that_fit_into_a_batch_with_the_probe(adapters, arguments, concurrent):
     weights = ServedWeights(Path("base"), "base", "float32", adapters, 8, 3)
-    assert company_of(weights, ServeOptions(runs=(), vllm_arguments=arguments)) == company
+    assert concurrent_models_of(weights, ServeOptions(runs=(), vllm_arguments=arguments)) == concurrent

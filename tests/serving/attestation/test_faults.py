@@ -83,8 +83,8 @@ def other_base_run(tmp_path_factory, tiny_base, adapter_runs):
 def attestations(tmp_path_factory, served_runs, other_base_run, adapter_runs, free_port):
     """Every fault's attestation, from one server that holds all of them as adapters."""
     root = tmp_path_factory.mktemp("faults")
-    candidates = dict.fromkeys(FAULTS, verify_runs((served_runs[0].root,), base=None, gate="require")[0])
-    candidates["wrong_base"] = verify_runs((other_base_run.root,), base=None, gate="if_present")[0]
+    candidates = dict.fromkeys(FAULTS, verify_runs((served_runs[0].root,), base=None, verdict_rule="require")[0])
+    candidates["wrong_base"] = verify_runs((other_base_run.root,), base=None, verdict_rule="if_present")[0]
     paths = {name: root / name for name in candidates}
     for name, candidate in candidates.items():
         shutil.copytree(candidate.adapter.directory, paths[name])
@@ -98,18 +98,21 @@ def attestations(tmp_path_factory, served_runs, other_base_run, adapter_runs, fr
 @pytest.fixture(scope="module")
 def attestation_without_a_free_slot(served_runs, adapter_runs, free_port):
     """One adapter in one slot, as vLLM is started by everybody: on a CPU the base has to share that slot."""
-    (candidate,) = verify_runs((served_runs[0].root,), base=None, gate="require")
+    (candidate,) = verify_runs((served_runs[0].root,), base=None, verdict_rule="require")
     paths = {"whole": candidate.adapter.directory}
     weights = ServedWeights(candidate.base, "base", "float32", paths, 8, 1, adapter_runs.TARGETS)
     return attest_each(weights, {"whole": candidate}, free_port())["whole"]
 
 
 def attest_each(weights, candidates, port):
-    """Every candidate's attestation by one server, with all of the server's models as company."""
-    record, company = server_record(weights), (*weights.adapters, "base")
+    """Every candidate's attestation by one server, with all of the server's models generating meanwhile."""
+    record, concurrent = server_record(weights), (*weights.adapters, "base")
     served = {name: ServedAdapter(candidate, "base", None) for name, candidate in candidates.items()}
     with running_server(weights, ServeOptions(runs=(), port=port, drain_seconds=1)) as client:
-        return {name: attest(_As(client, name), served[name], record, company=company, greedy=False) for name in served}
+        return {
+            name: attest(_As(client, name), served[name], record, concurrent=concurrent, greedy=False)
+            for name in served
+        }
 
 
 @contextmanager
@@ -142,15 +145,17 @@ def _alive(child):
     assert child.poll() is None
 
 
-def test_the_undamaged_adapter_is_live_in_the_company_of_all_others(attestations):
+def test_the_undamaged_adapter_is_live_in_the_concurrent_models_of_all_others(attestations):
     whole = attestations["whole"]
     assert whole.outcome == "live", whole.reasons
-    assert set(whole.company) == {*attestations, "base"}
-    assert max(probe.company_difference for probe in whole.probes) < whole.tolerance
+    assert set(whole.concurrent_models) == {*attestations, "base"}
+    assert max(probe.concurrent_difference for probe in whole.probes) < whole.tolerance
 
 
 @pytest.mark.skipif(not on_cpu(), reason="vLLM's GPU kernels leave requests without an adapter alone")
-def test_a_server_that_mixes_up_the_requests_of_a_batch_is_caught_by_company_alone(attestation_without_a_free_slot):
+def test_a_server_that_mixes_up_the_requests_of_a_batch_is_caught_by_concurrent_requests_alone(
+    attestation_without_a_free_slot,
+):
     attestation = attestation_without_a_free_slot
     assert attestation.outcome == "failed"
     assert len(attestation.reasons) == 1

@@ -20,7 +20,7 @@ def candidates(tmp_path, tiny_base, adapter_runs, monkeypatch):
 
     def make(**shapes):
         runs = [adapter_runs.write_adapter_run(tmp_path / name, tiny_base, shape) for name, shape in shapes.items()]
-        return verify_runs(tuple(run.root for run in runs), base=None, gate="ignore")
+        return verify_runs(tuple(run.root for run in runs), base=None, verdict_rule="ignore")
 
     return make
 

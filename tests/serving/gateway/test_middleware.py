@@ -1,4 +1,4 @@
-"""What the gatekeeper lets through, in front of a small ASGI application that answers everything with 200."""
+"""What the gateway lets through, in front of a small ASGI application that answers everything with 200."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,7 @@ import logging
 import httpx
 import pytest
 
-from serving.gateway.middleware import ATTESTOR_HEADER, Gatekeeper, GatekeeperSettings
+from serving.gateway.middleware import ATTESTOR_HEADER, Gateway, GatewaySettings
 from serving.gateway.readiness import ReadinessFile
 from serving.gateway.state_directory import StateDirectory
 
@@ -32,7 +32,7 @@ def sha256(text):
 @pytest.fixture
 def state(tmp_path, monkeypatch):
     state = StateDirectory(tmp_path)
-    settings = GatekeeperSettings(
+    settings = GatewaySettings(
         attestor_sha256=sha256(SECRET),
         api_key_sha256=sha256(KEY),
         body_bytes=1000,
@@ -47,12 +47,12 @@ def state(tmp_path, monkeypatch):
 
 
 def ask(method, path, *, app=everything_answers, headers=BEARER, **options):
-    async def exchange():
-        transport = httpx.ASGITransport(app=Gatekeeper(app))
-        async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
+    async def answer():
+        transport = httpx.ASGITransport(app=Gateway(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
             return await client.request(method, path, headers=headers, **options)
 
-    return asyncio.run(exchange())
+    return asyncio.run(answer())
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_without_the_key_nothing_is_told(state, headers, path):
     assert answer.json()["error"]["code"] == "invalid_api_key"
 
 
-def test_probes_need_no_key(state):
+def test_health_checks_need_no_key(state):
     assert {ask("GET", path, headers={}).status_code for path in ("/live", "/ready", "/health")} == {200}
 
 
@@ -157,11 +157,11 @@ def test_more_requests_than_allowed_are_429_and_finished_ones_make_room(state):
             await released.wait()
             await everything_answers(scope, receive, send)
 
-        gatekeeper = Gatekeeper(slow)
-        transport = httpx.ASGITransport(app=gatekeeper)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gate", headers=BEARER) as client:
+        gateway = Gateway(slow)
+        transport = httpx.ASGITransport(app=gateway)
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint", headers=BEARER) as client:
             two = [asyncio.create_task(client.post("/v1/completions", json=COMPLETION)) for _ in range(2)]
-            while gatekeeper.in_flight < 2:
+            while gateway.in_flight < 2:
                 await asyncio.sleep(0.001)
             third = await client.post("/v1/completions", json=COMPLETION)
             released.set()
@@ -177,12 +177,12 @@ def test_a_failing_request_gives_its_place_back(state):
         raise RuntimeError("broken")
 
     async def several():
-        gatekeeper = Gatekeeper(break_down)
-        transport = httpx.ASGITransport(app=gatekeeper, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gate", headers=BEARER) as client:
+        gateway = Gateway(break_down)
+        transport = httpx.ASGITransport(app=gateway, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint", headers=BEARER) as client:
             for _ in range(5):
                 await client.post("/v1/completions", json=COMPLETION)
-        return gatekeeper.in_flight
+        return gateway.in_flight
 
     assert asyncio.run(several()) == 0
 
@@ -218,5 +218,5 @@ def test_websockets_are_closed(state):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Gatekeeper(everything_answers)({"type": "websocket", "path": "/v1/realtime"}, None, send))
+    asyncio.run(Gateway(everything_answers)({"type": "websocket", "path": "/v1/realtime"}, None, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]

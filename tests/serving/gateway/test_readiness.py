@@ -1,4 +1,4 @@
-"""The gate is open only on a fresh word that everything holds; anything else closes it."""
+"""Ready is only a fresh word that everything holds; anything else is not."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_a_word_that_is_too_old_no_longer_counts(tmp_path):
     assert not file.read().is_ready()
 
 
-def test_a_missing_or_broken_file_closes_the_gate(tmp_path):
+def test_a_missing_or_broken_file_is_unhealthy(tmp_path):
     file = ReadinessFile(tmp_path / "readiness.json")
     assert not file.read().is_ready()
     for text in ("", "{", json.dumps({"state": "open"})):

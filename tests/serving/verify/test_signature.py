@@ -42,7 +42,7 @@ def sign(run, key):
 
 
 def verify(run, public):
-    return verify_runs((run.root,), base=None, gate="require", verify_key=public)
+    return verify_runs((run.root,), base=None, verdict_rule="require", verify_key=public)
 
 
 def test_a_signed_adapter_passes_and_stays_exactly_four_files(run, make_keys):

@@ -20,29 +20,29 @@ def run(served_runs, tmp_path):
     return RunDirectory(tmp_path / "echo")
 
 
-def refusal(*runs, base=None, gate="require"):
+def refusal(*runs, base=None, verdict_rule="require"):
     with pytest.raises(UserError) as refused:
-        verify_runs(tuple(run.root for run in runs), base=base, gate=gate)
+        verify_runs(tuple(run.root for run in runs), base=base, verdict_rule=verdict_rule)
     return str(refused.value)
 
 
 def test_a_passed_adapter_on_its_base_may_be_served(run, tiny_base):
-    (candidate,) = verify_runs((run.root,), base=None, gate="require")
+    (candidate,) = verify_runs((run.root,), base=None, verdict_rule="require")
     assert (candidate.name, candidate.base) == ("echo", tiny_base)
     assert candidate.verdict_sha256 is not None
 
 
 @pytest.mark.parametrize("decision", ["rejected", "inconclusive"])
-@pytest.mark.parametrize("gate", ["require", "if_present"])
-def test_a_verdict_that_is_no_pass_is_final(run, give_verdict, decision, gate):
+@pytest.mark.parametrize("rule", ["require", "if_present"])
+def test_a_verdict_that_is_no_pass_is_final(run, give_verdict, decision, rule):
     give_verdict(run, decision)
-    assert f"verdict over echo is {decision}" in refusal(run, gate=gate)
+    assert f"verdict over echo is {decision}" in refusal(run, verdict_rule=rule)
 
 
 def test_without_a_verdict_only_ungated_serves(run):
     run.verdict.unlink()
     assert "--ungated" in refusal(run)
-    (candidate,) = verify_runs((run.root,), base=None, gate="if_present")
+    (candidate,) = verify_runs((run.root,), base=None, verdict_rule="if_present")
     assert candidate.verdict_sha256 is None
 
 
@@ -71,8 +71,8 @@ def test_a_base_that_moved_is_named(run, tiny_base, adapter_runs, tmp_path):
     moved = shutil.copytree(tiny_base, tmp_path / "moved")
     other = adapter_runs.write_adapter_run(tmp_path / "other", moved)
     moved.rename(tmp_path / "elsewhere")
-    assert "--base DIR" in refusal(other, gate="if_present")
-    assert verify_runs((other.root,), base=tmp_path / "elsewhere", gate="if_present")
+    assert "--base DIR" in refusal(other, verdict_rule="if_present")
+    assert verify_runs((other.root,), base=tmp_path / "elsewhere", verdict_rule="if_present")
 
 
 def test_one_server_holds_one_base(run, tiny_base, adapter_runs, tmp_path):
@@ -83,7 +83,7 @@ def test_one_server_holds_one_base(run, tiny_base, adapter_runs, tmp_path):
     model.lm_head.weight.data.mul_(2)
     model.save_pretrained(base)
     other = adapter_runs.write_adapter_run(tmp_path / "other", base)
-    assert "one server holds one base" in refusal(run, other, gate="if_present")
+    assert "one server holds one base" in refusal(run, other, verdict_rule="if_present")
 
 
 def test_two_adapters_of_one_name_are_refused(run, served_runs):
