@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from schemas.base_model import BaseIdentity
 from schemas.document import Count, Document, Section, Sha256
 from schemas.method import Method
 from schemas.prompt import TemplateName
@@ -21,8 +22,8 @@ class FileRecord(Section):
     """Bytes."""
 
 
-class BaseModelRecord(Section):
-    """Identity of the base model the adapter was trained on."""
+class BaseModelRecord(BaseIdentity):
+    """The base model the adapter was trained on: what it is, and what it was called."""
 
     name: str
     """As written in the training config: a hub repository or a directory."""
@@ -30,10 +31,6 @@ class BaseModelRecord(Section):
     """Hub commit that was loaded; None for a local directory."""
     architecture: str
     """Class name from the base's config.json, such as LlamaForCausalLM."""
-    config_sha256: Sha256
-    """Hash over the base's architecture (`schemas.base_model.config_fingerprint`)."""
-    weights_sha256: Sha256
-    """Hash over the base's weight files (`schemas.base_model.weights_fingerprint`)."""
     dtype: Literal["float32", "bfloat16", "float16"]
     """Type the weights had in training."""
     quantization: Literal["none", "nf4"]
@@ -134,12 +131,22 @@ class Probe(Section):
         return self
 
 
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not look at the base's tokenizer, chat template and generation config, which stay unknown; of the
+    template, an adapter trained on chats recorded the hash beside its data."""
+    base, trained_on = data.get("base"), data.get("data")
+    if not isinstance(base, dict) or not isinstance(trained_on, dict) or trained_on.get("template") != "chat":
+        return data
+    return data | {"base": base | {"chat_template_sha256": trained_on.get("template_sha256")}}
+
+
 class AdapterManifest(Document):
     """The last file written into an adapter directory: without it, there is no adapter."""
 
     title: ClassVar[str] = "adapter manifest"
+    upgrades: ClassVar = {"1": _from_version_1}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     name: Name
     """The run's name, and the model name a server lists."""

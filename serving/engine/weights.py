@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from schemas.errors import UserError
 from schemas.serving.serving_attestation import Dtype
+from schemas.vllm_ranks import max_lora_rank
 from serving.attestation.attest import ServedAdapter
 from serving.engine.adapter_cache import store_adapter
-from serving.engine.lora_limits import adapter_slots, max_lora_rank
+from serving.engine.lora_limits import adapter_slots
 from serving.engine.merge import merged_model, vllm_loads_dora
 from serving.engine.vllm_process import ServedWeights, on_cpu, vllm_version
 from serving.options import ServeOptions, cache_directory

@@ -2,10 +2,17 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
-from schemas.base_model import config_fingerprint, weights_fingerprint
+from schemas.base_model import (
+    BaseIdentity,
+    chat_template_fingerprint,
+    config_fingerprint,
+    identity_of_base,
+    weights_fingerprint,
+)
 from schemas.errors import UserError
 
 
@@ -41,13 +48,122 @@ def test_one_changed_weight_byte_does(base):
     assert weights_fingerprint(base) != before
 
 
-def test_a_hub_cache_gives_the_fingerprint_of_its_files(base, tmp_path):
-    blob = tmp_path / hashlib.sha256(b"weights").hexdigest()
+@pytest.fixture
+def snapshot(base, tmp_path):
+    """A hub cache as huggingface_hub lays it out: links into blobs that are named by the hash of their bytes."""
+    blobs = tmp_path / "models--org--name" / "blobs"
+    directory = blobs.parent / "snapshots" / ("0" * 40)
+    for folder in (blobs, directory):
+        folder.mkdir(parents=True)
+    blob = blobs / hashlib.sha256(b"weights").hexdigest()
     blob.write_bytes(b"weights")
-    snapshot = tmp_path / "snapshot"
-    snapshot.mkdir()
-    (snapshot / "model.safetensors").symlink_to(blob)
+    (directory / "model.safetensors").symlink_to(f"../../blobs/{blob.name}")
+    return directory
+
+
+def test_a_hub_cache_gives_the_fingerprint_of_its_files(base, snapshot):
     assert weights_fingerprint(snapshot) == weights_fingerprint(base)
+
+
+def test_a_file_that_is_only_named_like_the_right_hash_is_not_believed(base, snapshot):
+    (snapshot / "model.safetensors").resolve().write_bytes(b"evil!!!")
+    assert weights_fingerprint(snapshot) != weights_fingerprint(base)
+
+
+def test_a_link_out_of_the_cache_is_read_too(base, tmp_path):
+    before = weights_fingerprint(base)
+    target = tmp_path / "elsewhere" / hashlib.sha256(b"weights").hexdigest()
+    target.parent.mkdir()
+    target.write_bytes(b"evil!!!")
+    (base / "model.safetensors").unlink()
+    (base / "model.safetensors").symlink_to(target)
+    assert weights_fingerprint(base) != before
+
+
+def test_a_write_that_sets_the_clock_back_is_seen(base):
+    weights = base / "model.safetensors"
+    before, status = weights_fingerprint(base), weights.stat()
+    weights.write_bytes(b"weighty")
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert weights_fingerprint(base) != before
+
+
+def test_quantised_storage_is_another_base(base):
+    before = config_fingerprint(base)
+    rewrite(base, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    assert config_fingerprint(base) != before
+
+
+TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1}}}
+TEMPLATE = "{{ strftime_now('%d %b %Y') }}{% for message in messages %}{{ message.content }}{% endfor %}"
+
+
+@pytest.fixture
+def whole_base(base):
+    """With everything that has a part in the identity."""
+    (base / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    (base / "tokenizer_config.json").write_text(json.dumps({"eos_token": "b", "padding_side": "left"}))
+    (base / "chat_template.jinja").write_text(TEMPLATE)
+    (base / "generation_config.json").write_text(json.dumps({"eos_token_id": 1, "transformers_version": "5"}))
+    return base
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "part"),
+    [
+        ("config.json", json.dumps({"hidden_size": 64}), "configuration"),
+        ("model.safetensors", "weighty", "weights"),
+        ("tokenizer.json", json.dumps({"model": {"vocab": {"a": 1, "b": 0}}}), "tokenizer"),
+        ("tokenizer_config.json", json.dumps({"eos_token": "a"}), "tokenizer"),
+        ("added_tokens.json", json.dumps({"<tool>": 2}), "tokenizer"),
+        ("chat_template.jinja", "CHANGED", "chat template"),
+        ("generation_config.json", json.dumps({"eos_token_id": 1, "repetition_penalty": 1.3}), "generation config"),
+        ("generation_config.json", json.dumps({"eos_token_id": [1, 7]}), "generation config"),
+    ],
+)
+def test_a_change_is_called_by_the_part_that_changed(whole_base, file, content, part):
+    before = identity_of_base(whole_base)
+    (whole_base / file).write_text(content)
+    assert list(before.changes(identity_of_base(whole_base))) == [part]
+
+
+def test_what_says_how_files_were_saved_changes_nothing(whole_base):
+    before = identity_of_base(whole_base)
+    (whole_base / "tokenizer_config.json").write_text(json.dumps({"padding_side": "right", "eos_token": "b"}))
+    (whole_base / "generation_config.json").write_text('{"use_cache": false, "eos_token_id": 1, "top_k": null}')
+    assert before.changes(identity_of_base(whole_base)) == {}
+
+
+def test_a_template_is_the_same_in_its_own_file_and_in_the_tokenizers(whole_base):
+    before = identity_of_base(whole_base)
+    (whole_base / "chat_template.jinja").unlink()
+    assert list(before.changes(identity_of_base(whole_base))) == ["chat template"]
+    inline = {"eos_token": "b", "chat_template": TEMPLATE}
+    (whole_base / "tokenizer_config.json").write_text(json.dumps(inline))
+    assert before.changes(identity_of_base(whole_base)) == {}
+
+
+def test_every_named_template_counts(whole_base):
+    before = chat_template_fingerprint(whole_base)
+    (whole_base / "additional_chat_templates").mkdir()
+    (whole_base / "additional_chat_templates" / "tool_use.jinja").write_text("tools")
+    assert chat_template_fingerprint(whole_base) != before
+
+
+def test_a_part_that_was_never_recorded_is_unknown_and_not_changed(whole_base):
+    now = identity_of_base(whole_base)
+    old = BaseIdentity(config_sha256=now.config_sha256, weights_sha256=now.weights_sha256)
+    assert old.changes(now) == {}
+    assert old.unknown() == ["tokenizer", "chat template", "generation config"]
+    assert now.unknown() == []
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "generation_config.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, "9" * 5000])
+def test_a_damaged_part_is_an_error_that_names_its_file(whole_base, file, content):
+    (whole_base / file).write_text(content)
+    with pytest.raises(UserError, match=file):
+        identity_of_base(whole_base)
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"])

@@ -34,6 +34,12 @@ from trainer.export.model_card import model_card
 from trainer.export.reference_logprobs import PROBES, prove_export
 from trainer.model.base_model import BaseModelFiles, load_base
 
+# What an adapter is; every PEFT since 0.9 knows these keys.
+_ALWAYS_SAID = {
+    "peft_type", "task_type", "base_model_name_or_path", "inference_mode", "r", "lora_alpha", "lora_dropout",
+    "target_modules", "use_dora",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Export:
@@ -108,10 +114,17 @@ def _serialize(tensors: Mapping[str, torch.Tensor]) -> bytes:
 
 
 def _config_json(model: PeftModel) -> bytes:
-    """PEFT's adapter_config.json, with sets sorted, so that equal adapters are equal bytes."""
-    config: dict[str, Any] = model.peft_config["default"].to_dict()
-    config["inference_mode"] = True
-    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    """adapter_config.json with what this adapter is, and nothing that any PEFT assumes anyway.
+
+    A key that holds its default says nothing, and a PEFT from before the key refuses to load the adapter. Sets are
+    sorted, so that equal adapters are equal bytes.
+    """
+    config = model.peft_config["default"]
+    chosen: dict[str, Any] = {**config.to_dict(), "inference_mode": True}
+    default = type(config)().to_dict()
+    said = {key: value for key, value in chosen.items() if key in _ALWAYS_SAID or value != default.get(key)}
+    said.pop("peft_version", None)  # itself a key that PEFT before 0.18 does not know; the manifest has it
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in said.items()}
     return (json.dumps(plain, indent=2, sort_keys=True) + "\n").encode()
 
 

@@ -9,6 +9,7 @@ import yaml
 from schemas.method import uses_echo
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
+from schemas.vllm_ranks import ALLOWED_MAX_RANKS, max_lora_rank
 
 _METHODS = {
     "lora": "LoRA",
@@ -24,19 +25,28 @@ _ECHO = (
 
 
 def model_card(manifest: AdapterManifest, config: TrainConfig) -> str:
-    """The card as Markdown with the hub's YAML front matter."""
-    return "\n".join((_front_matter(manifest), _summary(manifest, config), _use(manifest, Path(config.runs) / manifest.name), _training(manifest, config), _limits(manifest)))  # fmt: skip
+    """The card as Markdown with the hub's YAML front matter; it is published, so it names no place of this machine."""
+    return "\n".join((_front_matter(manifest), _summary(manifest, config), _use(manifest, config), _training(manifest, config), _limits(manifest)))  # fmt: skip
 
 
 def _front_matter(manifest: AdapterManifest) -> str:
+    """A hub takes repositories for `base_model` and refuses the upload of anything else."""
     kind = "dora" if manifest.adapter.use_dora else "lora"
+    hub = manifest.base.name if manifest.base.revision else None
+    tags = [f"base_model:adapter:{hub}"] if hub else []
     fields = {
-        "base_model": manifest.base.name,
+        **({"base_model": hub} if hub else {}),
         "library_name": "peft",
         "pipeline_tag": "text-generation",
-        "tags": ["base_model:adapter:" + manifest.base.name, kind, manifest.method.replace("_", "-"), "transformers"],
+        "tags": list(dict.fromkeys([*tags, kind, manifest.method.replace("_", "-"), "transformers"])),
     }
     return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
+
+
+def _public(path: str | Path) -> str:
+    """A path without what only this machine has: as written where it is relative, else its last part."""
+    place = Path(path)
+    return place.name if place.is_absolute() or str(path).startswith("~") else str(path)
 
 
 def _summary(manifest: AdapterManifest, config: TrainConfig) -> str:
@@ -46,7 +56,7 @@ def _summary(manifest: AdapterManifest, config: TrainConfig) -> str:
     echo = _ECHO.format(parameters=manifest.adapter.echo_parameters, kind=kind) if uses_echo(manifest.method) else ""
     return (
         f"# {manifest.name}\n\n"
-        f"{article.capitalize()} {method} adapter for `{manifest.base.name}`: rank {manifest.adapter.rank}, alpha "
+        f"{article.capitalize()} {method} adapter for `{_public(manifest.base.name)}`: rank {manifest.adapter.rank}, alpha "
         f"{manifest.adapter.alpha:g}, on {_listing(manifest.adapter.target_modules)};\n"
         f"{manifest.adapter.parameters:,} parameters in {manifest.adapter.tensors} tensors.\n\n{echo}"
     )
@@ -56,7 +66,8 @@ def _listing(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _use(manifest: AdapterManifest, run: Path) -> str:
+def _use(manifest: AdapterManifest, config: TrainConfig) -> str:
+    run = f"{_public(config.runs)}/{manifest.name}"
     prompt = {
         "chat": "Prompts go through the tokenizer's chat template.",
     }.get(manifest.data.template, f"Prompts follow the template `{manifest.data.template}`; one in full:")
@@ -66,22 +77,12 @@ def _use(manifest: AdapterManifest, run: Path) -> str:
         if manifest.adapter.use_dora
         else "vLLM serves it beside its base, without merging:"
     )
-    direct = (
-        ""
-        if manifest.adapter.use_dora
-        else f"\nor, with vLLM alone:\n\n```sh\nvllm serve {manifest.base.name} --enable-lora --max-lora-rank {manifest.adapter.rank} "
-        f"--lora-modules {manifest.name}={run / 'adapter'}\n```\n"
-    )
     return f"""## How to use it
 
 With PEFT:
 
 ```python
-from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
-
-model = AutoPeftModelForCausalLM.from_pretrained("{run / "adapter"}")
-tokenizer = AutoTokenizer.from_pretrained("{manifest.base.name}")
+{_load(manifest, run)}
 ```
 
 {serve}
@@ -89,14 +90,38 @@ tokenizer = AutoTokenizer.from_pretrained("{manifest.base.name}")
 ```sh
 python -m serving {run}
 ```
-{direct}
+{_with_vllm_alone(manifest, run)}
 {prompt}
 {example}"""
 
 
+def _load(manifest: AdapterManifest, run: str) -> str:
+    base = _public(manifest.base.name)
+    return f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(base, "{run}/adapter")
+tokenizer = AutoTokenizer.from_pretrained("{base}")"""
+
+
+def _with_vllm_alone(manifest: AdapterManifest, run: str) -> str:
+    """vLLM's own command, where it can load the adapter: no DoRA, and no rank above its widest buffers."""
+    if manifest.adapter.use_dora or manifest.adapter.rank > ALLOWED_MAX_RANKS[-1]:
+        return ""
+    # Without --generation-config vllm, settings that lie beside the base (a repetition penalty) change greedy answers.
+    return f"""
+or, with vLLM alone:
+
+```sh
+vllm serve {_public(manifest.base.name)} --enable-lora --max-lora-rank {max_lora_rank([manifest.adapter.rank])} --generation-config vllm --lora-modules {manifest.name}={run}/adapter
+```
+"""
+
+
 def _training(manifest: AdapterManifest, config: TrainConfig) -> str:
     training, data = manifest.training, manifest.data
-    sources = "\n".join(f"| `{s.path}` | {s.rows:,} | `{s.sha256[:16]}` |" for s in data.sources)
+    sources = "\n".join(f"| `{_public(s.path)}` | {s.rows:,} | `{s.sha256[:16]}` |" for s in data.sources)
     epochs = f"{config.training.epochs:g}" if config.training.max_steps is None else "by steps"
     dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.dropped.items()) or "none"
     return f"""## How it was trained
