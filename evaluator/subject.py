@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.adapter_reader import VerifiedAdapter, read_adapter
-from schemas.base_model import config_fingerprint, weights_fingerprint
 from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import AdapterReference, Arm, BaseReference
+from schemas.find_base import BaseModelFiles, find_base, find_trained_base
 from schemas.run_directory import RunDirectory
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
-_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def adapter_subject(run: Path, base: str | None, dtype: Dtype | None) -> Subject
     """
     adapter = read_adapter(RunDirectory(run).adapter)
     trained_on = adapter.manifest.base
-    found = find_base(base or trained_on.name, None if base else trained_on.revision)
+    found = _base(find_trained_base(trained_on, base), base or trained_on.name)
     same = (found.reference.config_sha256, found.reference.weights_sha256) == (
         trained_on.config_sha256,
         trained_on.weights_sha256,
@@ -116,40 +115,26 @@ def base_subject(model: str, runs: Path, dtype: Dtype | None) -> Subject:
         subject = adapter_subject(Path(model), None, dtype)
         base, dtype = subject.base, subject.dtype
     else:
-        base = find_base(model, None)
+        base = _base(find_base(model), model)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(base.reference.name.rstrip("/").split("/")[-2:])).strip("-.")
     return Subject(RunDirectory(runs / f"base-{slug}"), base, None, dtype or "float32")
 
 
-def find_base(name: str, revision: str | None) -> Base:
-    """A local directory as it is, or a hub repository's snapshot.
+def _base(files: BaseModelFiles, name: str) -> Base:
+    """The base with its fingerprints and its tokenizer's.
 
     Raises:
-        UserError: neither exists, or it holds no safetensors weights.
+        UserError: it has no tokenizer.
     """
-    directory = Path(name) if Path(name).is_dir() else _snapshot(name, revision)
-    files = [directory / file for file in _TOKENIZER_FILES if (directory / file).is_file()]
-    if not files:
+    directory = files.directory
+    tokenizer = [directory / file for file in _TOKENIZER_FILES if (directory / file).is_file()]
+    if not tokenizer:
         raise UserError("the base model has no tokenizer", where=directory, fix="save the tokenizer beside the model")
     reference = BaseReference(
         name=name,
-        revision=None if Path(name).is_dir() else directory.name,
-        config_sha256=config_fingerprint(directory),
-        weights_sha256=weights_fingerprint(directory),
+        revision=files.revision,
+        config_sha256=files.config_sha256(),
+        weights_sha256=files.weights_sha256(),
     )
-    digest = hashlib.sha256("".join(f"{file.name}\0{sha256_of(file)}\n" for file in files).encode())
+    digest = hashlib.sha256("".join(f"{file.name}\0{sha256_of(file)}\n" for file in tokenizer).encode())
     return Base(reference, directory, digest.hexdigest())
-
-
-def _snapshot(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"the base model cannot be found: {str(error).splitlines()[0]}",
-            where=name,
-            fix="give a directory, or the name of a hub repository you may read (huggingface-cli login)",
-        ) from None

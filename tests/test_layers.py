@@ -59,3 +59,10 @@ def test_a_stage_shows_its_help_without_loading_torch(stage):
     shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert shown.returncode == 0, shown.stderr
     assert "usage" in shown.stdout.lower()
+
+
+@pytest.mark.parametrize(("library", "reader"), [("yaml", "schemas/yaml_files.py")])
+def test_one_module_reads_and_writes_each_format(library, reader):
+    packages = ("schemas", "studies", *STAGES)
+    users = {str(p.relative_to(ROOT)) for k in packages for p in (ROOT / k).rglob("*.py") if library in imports_of(p)}
+    assert users == {reader}

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from schemas.document import write_atomically
 from schemas.errors import UserError
 from schemas.training.train_config import TrainConfig
+from schemas.yaml_files import read_yaml, to_yaml
 
 _HELP = "python -m trainer --help lists every option"
 
@@ -56,7 +55,7 @@ def load_config(path: Path, options: Sequence[str] = ()) -> TrainConfig:
     Raises:
         UserError: the file cannot be read, an option is unknown, or fields are faulty (all of them named at once).
     """
-    data = read_yaml(path, "training config")
+    data = read_yaml(path, "training config", fix="configs/ holds ready ones")
     for source in (_environment(), _command_line(options)):
         data = merge(data, source)
     return parse_config(data, where=f"{path}, with the environment and the command line")
@@ -82,43 +81,7 @@ def option_help() -> str:
 
 def write_config(config: TrainConfig, path: Path) -> None:
     """Writes the resolved config as YAML that `load_config` reads back to an equal config."""
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-    write_atomically(path, text.encode())
-
-
-def read_yaml(path: Path, title: str) -> dict[str, Any]:
-    """A YAML file's mapping; `title` says in errors what the file should be.
-
-    Raises:
-        UserError: it is missing, cannot be read, repeats a key, or is no mapping.
-    """
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 a SafeLoader
-    except FileNotFoundError:
-        raise UserError(f"no {title} found", where=path, fix="configs/ holds ready ones") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the {title} cannot be read: {error}", where=path) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"the {title} is not YAML: {error}", where=path) from None
-    if not isinstance(data, dict):
-        raise UserError(f"the {title} is not a mapping of keys to values", where=path)
-    return data
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and reads 1e-4 as a number (YAML 1.1 takes it for text)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
-        if repeated:
-            raise yaml.constructor.ConstructorError(None, None, f"repeated key: {', '.join(repeated)}", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+    write_atomically(path, to_yaml(config.model_dump(mode="json")).encode())
 
 
 def _environment() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import transformers
 from accelerate import Accelerator
 from rich.console import Console
 
+from schemas.find_base import BaseModelFiles, find_base
 from schemas.run_directory import RunDirectory
 from schemas.training.adapter_manifest import TrainingRecord
 from schemas.training.train_config import TrainConfig
@@ -27,7 +28,7 @@ from trainer.loop.launch import decided_by_first, launch, start_trackers
 from trainer.loop.loop import Session
 from trainer.loop.optimizer import make_optimizer, restore_tensors, trainable_parameters
 from trainer.loop.step import Loop
-from trainer.model.base_model import BaseModelFiles, check_fit, find_base, load_base, load_tokenizer, skeleton
+from trainer.model.base_model import check_fit, load_base, load_tokenizer, skeleton
 from trainer.model.peft_adapter import attach_adapter
 from trainer.plan.hardware import refuse_shortages
 from trainer.plan.memory_estimate import footprint
@@ -65,7 +66,7 @@ def _train(
         console.print(f"{run.adapter} is complete and of this config; nothing to do (--overwrite trains it anew)")
         return
 
-    files = find_base(config.base)
+    files = find_base(config.base.model, config.base.revision)
     check_fit(skeleton(files.directory, trust_remote_code=config.base.trust_remote_code), config)
     tokenizer = load_tokenizer(files, trust_remote_code=config.base.trust_remote_code)
     data = load_training_data(config, tokenizer, quiet=console.quiet)

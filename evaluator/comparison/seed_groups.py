@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from evaluator.comparison.pairing import BASE
 from evaluator.comparison.scored_run import Contestant, Evaluation, read_evaluation, suites_of
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
+from schemas.yaml_files import read_yaml
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "echo_lora": "Echo-LoRA", "echo_dora": "Echo-DoRA"}
 NOT_THE_CONFIGURATION = ("name", "seed", "runs", "title")
@@ -94,7 +93,7 @@ def _configuration(evaluation: Evaluation) -> str:
     adapter = evaluation.report.adapter
     if adapter is None or not run.config.is_file():
         return str(run.root.resolve())
-    config = yaml.safe_load(run.config.read_bytes())
+    config = read_yaml(run.config, "training config")
     kept = {key: value for key, value in config.items() if key not in NOT_THE_CONFIGURATION}
     return json.dumps([adapter.method, kept], sort_keys=True, default=str)
 

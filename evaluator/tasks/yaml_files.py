@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evaluator.tasks.suites import Suite
 from schemas.errors import UserError
+from schemas.yaml_files import read_yaml
 
 TaskConfig = Mapping[str, Any]
 
@@ -49,17 +48,6 @@ def chosen(suite: Suite, wanted: list[str] | None) -> dict[str, TaskConfig]:
 
 def plain_config(path: Path) -> dict[str, Any]:
     """A task file's keys with its includes merged; functions stay text."""
-    config: dict[str, Any] = yaml.load(path.read_text(), _FunctionsAsText)  # noqa: S506  (it is a SafeLoader)
+    config = read_yaml(path, "task", text_tags=("!function",))
     include = config.pop("include", None)
     return {**plain_config(path.parent / include), **config} if include else config
-
-
-class _FunctionsAsText(yaml.SafeLoader):
-    """A SafeLoader that reads lm-eval's !function tag as the function's name."""
-
-
-def _function_name(loader: yaml.Loader | yaml.SafeLoader, node: yaml.ScalarNode) -> object:
-    return loader.construct_scalar(node)
-
-
-_FunctionsAsText.add_constructor("!function", _function_name)

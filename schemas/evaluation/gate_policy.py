@@ -6,16 +6,14 @@ holds fractions.
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-import yaml
 from pydantic import Field, model_validator
 
 from schemas.document import Count, Document, Section
-from schemas.errors import UserError
 from schemas.training.train_config import Name
+from schemas.yaml_files import read_yaml
 
 Points = Annotated[float, Field(ge=0.0, le=100.0)]
 Opponent = Literal["base", "reference"]
@@ -134,21 +132,4 @@ class GatePolicy(Document):
         Raises:
             UserError: the file is missing, is not YAML, names a key twice, or does not fit the schema.
         """
-        try:
-            data = yaml.load(path.read_bytes(), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-        except OSError as error:
-            raise UserError(f"the {cls.title} cannot be read: {error.strerror}", where=path) from None
-        except yaml.YAMLError as error:
-            raise UserError(f"the {cls.title} is not YAML: {error}", where=path) from None
-        return cls.parse(data, where=path)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys in silence, which would lose a suite's checks."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        counts = Counter(key.value for key, _ in node.value)
-        repeated = [key for key, count in counts.items() if count > 1]
-        if repeated:
-            raise yaml.constructor.ConstructorError(None, None, f"key {repeated[0]!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+        return cls.parse(read_yaml(path, cls.title), where=path)

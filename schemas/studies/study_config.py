@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from schemas.document import Count, Document, Section
-from schemas.training.train_config import Name, Positive, PositiveFloat
+from schemas.training.train_config import Name, Place, Positive, PositiveFloat
 
 Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 """Name of a base, an arm or a contrast: a part of a run's name, so without dots."""
@@ -47,7 +47,7 @@ class Tuning(Section):
     """Seeds of the tuning runs; none of the study's."""
     criterion: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
     """Lowest plain-path loss on rows held out of the training files, or highest macro accuracy on `data`."""
-    data: str | None = None
+    data: Place | None = None
     """Validation items for `validation_accuracy`, laid out as the suite's data; none may be a training or a test item."""
     steps_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of an arm's steps that its tuning runs take."""
@@ -58,7 +58,7 @@ class StudyEvaluation(Section):
 
     suite: Name
     """Suite of the evaluator."""
-    data: str | None = None
+    data: Place | None = None
     """Local data files; None takes the suite's own or the hub's."""
     limit: Positive | None = None
     """Only the first items of each task; None takes all."""
@@ -142,9 +142,9 @@ class StudyConfig(Document):
     """Version of this schema."""
     name: Name
     """Names the study."""
-    directory: str
+    directory: Place
     """Where plan, runs, report and page go."""
-    config: str
+    config: Place
     """The training config (YAML) that all arms start from."""
     overrides: Overrides = Field(default_factory=dict)
     """What every run of the study changes in it."""

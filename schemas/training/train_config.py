@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from schemas.document import Count, Document, Fraction, Section
 from schemas.method import Method, uses_dora, uses_echo
@@ -13,12 +14,14 @@ from schemas.prompt import TemplateName
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
+"""Where something lies. A leading `~` is spelled out at once: what is recorded of it is found again by every stage."""
 
 
 class BaseModelConfig(Section):
     """The frozen base model."""
 
-    model: str
+    model: Place
     """A local directory or a hub repository, as `transformers` takes it."""
     revision: str | None = None
     """Hub commit, tag or branch; None is the hub's default branch. The manifest records the commit that was loaded."""
@@ -36,7 +39,7 @@ class BaseModelConfig(Section):
 class DataSource(Section):
     """One origin of training records: a local file, a URL, or a hub dataset. Plain text stands for its `path`."""
 
-    path: str
+    path: Place
     """A .json, .jsonl or .parquet file (local path or http(s) URL), or a hub dataset's name."""
     split: str = "train"
     """Split to take, for hub datasets."""
@@ -227,7 +230,7 @@ class TrainConfig(Document):
     """Version of this schema."""
     name: Name
     """Names the run directory `<runs>/<name>`. `{method}` in a config file is replaced by the method before validation."""
-    runs: str = "runs"
+    runs: Place = "runs"
     """Directory that holds the run directories."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Fixes the initial weights, the data order, dropout and routing."""

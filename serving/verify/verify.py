@@ -11,6 +11,7 @@ from schemas.base_model import config_fingerprint, weights_fingerprint
 from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.evaluation.verdict import Verdict
+from schemas.find_base import find_trained_base
 from schemas.run_directory import RunDirectory
 from schemas.training.adapter_manifest import BaseModelRecord
 from serving.verify.signature import require_signature
@@ -53,7 +54,7 @@ def verify_runs(
     verdicts = [require_verdict(run, adapter, verdict_rule=verdict_rule) for run, adapter in adapters]
     _require_one_server(adapters)
     first_run, first = adapters[0]
-    directory = base if base is not None else find_base(first.manifest.base, wanted_by=first_run)
+    directory = find_trained_base(first.manifest.base, base).directory
     require_base(directory, first.manifest.base, wanted_by=first_run)
     return tuple(
         Candidate(run, adapter, directory.resolve(), verdict)
@@ -92,35 +93,6 @@ def require_verdict(run: RunDirectory, adapter: VerifiedAdapter, *, verdict_rule
             fix="train or evaluate again; a verdict is not overridden, only replaced by running the gate",
         )
     return sha256_of(run.verdict)
-
-
-def find_base(record: BaseModelRecord, *, wanted_by: RunDirectory) -> Path:
-    """The base model's local directory: as named, or the snapshot of a hub repository at the recorded commit.
-
-    Raises:
-        UserError: neither is there.
-    """
-    directory = Path(record.name)
-    if directory.is_dir():
-        return directory
-    if record.revision is None:
-        raise UserError(
-            f"the base model of {wanted_by.root} is not where it was trained from: {record.name}",
-            where=directory.absolute(),
-            fix="run from the directory the training ran in, or name the base with --base DIR",
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-    try:
-        return Path(snapshot_download(record.name, revision=record.revision, allow_patterns=wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise UserError(
-            f"the base model cannot be fetched: {type(error).__name__}: {error}",
-            where=f"{record.name} at {record.revision}",
-            fix="check the network and the hub token, or name a local copy with --base DIR",
-        ) from None
 
 
 def require_base(directory: Path, record: BaseModelRecord, *, wanted_by: RunDirectory) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evaluator.comparison.comparability import require_comparable
 from evaluator.comparison.pairing import adapter_of
 from evaluator.comparison.scored_run import Contestant, Evaluation, read_evaluation
@@ -18,6 +16,7 @@ from schemas.run_directory import RunDirectory
 from schemas.studies.study_plan import ChosenRates, PlannedArm, StudyPlan, run_name
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
+from schemas.yaml_files import read_yaml
 
 MOST_SHOWN = 10
 
@@ -107,7 +106,7 @@ def _read_run(directory: Path, plan: StudyPlan, rates: ChosenRates, planned: Pla
 
 
 def _trained_config(run: RunDirectory, manifest: AdapterManifest) -> TrainConfig:
-    config = TrainConfig.parse(yaml.safe_load(run.config.read_bytes()), where=run.config)
+    config = TrainConfig.parse(read_yaml(run.config, "training config"), where=run.config)
     if config.sha256() != manifest.config_sha256:
         raise UserError("config.yaml is not the one the adapter was trained with", where=run.config)
     return config

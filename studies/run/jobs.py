@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
-import yaml
 from pydantic import ValidationError
 
 from schemas.adapter_reader import read_adapter
@@ -21,6 +20,7 @@ from schemas.studies.study_config import StudyEvaluation
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
+from schemas.yaml_files import read_yaml
 from trainer.config_file import write_config
 
 Phase = Literal["training", "scoring"]
@@ -133,7 +133,7 @@ class RunJob:
         """Keeps what an amended plan no longer counts, out of the way of its successor."""
         if self.replaces is None or not self.run.config.is_file():
             return
-        found = yaml.safe_load(self.run.config.read_text())
+        found = read_yaml(self.run.config, "training config")
         if found != self.config.model_dump(mode="json"):
             self.replaces.mkdir(parents=True, exist_ok=True)
             aside = self.replaces / self.name

@@ -10,13 +10,14 @@ from typing import Any
 
 from schemas.document import sha256_of
 from schemas.errors import UserError
+from schemas.find_base import find_base
 from schemas.studies.study_config import StudyConfig
 from schemas.studies.study_plan import PlannedArm, StudyProtocol
 from schemas.training.train_config import TrainConfig
 from studies.run.compute import Samples, matched_steps, measure_samples, training_cost
 from studies.run.study_file import arm_settings
 from trainer.config_file import merge, parse_config
-from trainer.model.base_model import check_fit, find_base, skeleton
+from trainer.model.base_model import check_fit, skeleton
 from trainer.plan.memory_estimate import Footprint, footprint
 from trainer.plan.plan import base_shape
 
@@ -124,7 +125,7 @@ def _hashes(study: StudyConfig, configs: list[TrainConfig]) -> tuple[dict[str, s
             missing.append(str(path))
     for base in {config.base.model: config.base for config in configs}.values():
         try:
-            found = find_base(base)
+            found = find_base(base.model, base.revision)
         except UserError as error:
             missing.append(f"base model {base.model}: {error.what}")
         else:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from schemas.errors import UserError
 from schemas.training.training_bench import Arm, BenchConfig, Ratio
+from schemas.yaml_files import read_yaml
 from trainer.bench.arms import TimedArm
 
 Rounds = dict[Arm, list[list[float]]]
@@ -130,12 +131,9 @@ def peak_memory(arm: Arm, config: Path) -> int:
 
 
 def read_config(path: Path) -> BenchConfig:
-    """A bench config from YAML."""
-    import yaml
+    """A bench config from YAML.
 
-    try:
-        return BenchConfig.parse(yaml.safe_load(path.read_text()) or {}, where=path)
-    except FileNotFoundError:
-        raise UserError("the bench config does not exist", where=path) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"the bench config is not YAML: {error}", where=path) from None
+    Raises:
+        UserError: the file cannot be read, or fields are faulty.
+    """
+    return BenchConfig.parse(read_yaml(path, "bench config"), where=path)

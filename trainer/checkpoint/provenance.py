@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from schemas.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
 from trainer.checkpoint.state import RunIdentity
 from trainer.data.sources import LoadedSource
-from trainer.model.base_model import BaseModelFiles
 
 _PACKAGES = ("echo-lora", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers")
 

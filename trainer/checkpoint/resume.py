@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
 from schemas.files import remove_directory
 from schemas.run_directory import RunDirectory
 from schemas.training.train_config import TrainConfig
+from schemas.yaml_files import read_yaml
 from trainer.checkpoint.checkpoint import Checkpoint, clear_leftovers, newest_checkpoint
 from trainer.checkpoint.state import RunIdentity
 
@@ -80,11 +79,7 @@ def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -
 
 
 def _finished_config(run: RunDirectory) -> Mapping[str, Any]:
-    try:
-        config = yaml.safe_load(run.config.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"config.yaml cannot be read: {error}", where=run.config) from None
-    return config if isinstance(config, dict) else {}
+    return read_yaml(run.config, "training config")
 
 
 def _refuse_changes(before: Mapping[str, Any], config: TrainConfig, where: Path) -> None:

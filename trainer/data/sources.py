@@ -13,8 +13,8 @@ from typing import Any
 import datasets
 
 from schemas.errors import UserError
+from schemas.hub import go_offline_if_unreachable
 from schemas.training.train_config import DataConfig, DataSource
-from trainer.hub import go_offline_if_unreachable
 
 Row = Mapping[str, Any]
 _READERS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}

@@ -19,6 +19,7 @@ from schemas.adapter_reader import read_adapter
 from schemas.base_model import read_config
 from schemas.document import sync_directory
 from schemas.files import remove_directory, write_durably
+from schemas.find_base import BaseModelFiles
 from schemas.training.adapter_manifest import (
     AdapterManifest,
     AdapterRecord,
@@ -32,7 +33,7 @@ from trainer.checkpoint.provenance import versions
 from trainer.data.dataset import TrainingData, data_record
 from trainer.export.model_card import model_card
 from trainer.export.reference_logprobs import PROBES, prove_export
-from trainer.model.base_model import BaseModelFiles, load_base
+from trainer.model.base_model import load_base
 
 # What an adapter is; every PEFT since 0.9 knows these keys.
 _ALWAYS_SAID = {

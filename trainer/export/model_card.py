@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from schemas.method import uses_echo
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
 from schemas.vllm_ranks import ALLOWED_MAX_RANKS, max_lora_rank
+from schemas.yaml_files import to_yaml
 
 _METHODS = {
     "lora": "LoRA",
@@ -40,7 +39,7 @@ def _front_matter(manifest: AdapterManifest) -> str:
         "pipeline_tag": "text-generation",
         "tags": list(dict.fromkeys([*tags, kind, manifest.method.replace("_", "-"), "transformers"])),
     }
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
+    return f"---\n{to_yaml(fields)}---\n"
 
 
 def _public(path: str | Path) -> str:

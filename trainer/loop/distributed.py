@@ -16,9 +16,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
+from schemas.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
 from trainer.echo.objective import Objective
-from trainer.model.base_model import BaseModelFiles, decoder_layers, load_base
+from trainer.model.base_model import decoder_layers, load_base
 from trainer.model.peft_adapter import attach_adapter
 
 

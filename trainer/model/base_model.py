@@ -1,74 +1,20 @@
-"""Finds, checks and loads the frozen base model and its tokenizer.
+"""Checks and loads the frozen base model and its tokenizer.
 
 Everything that can be wrong is found on a model without weights (the meta device) before gigabytes are read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from schemas.base_model import config_fingerprint, read_config, weights_fingerprint
 from schemas.errors import UserError
+from schemas.find_base import BaseModelFiles
 from schemas.training.train_config import BaseModelConfig, TrainConfig
-from trainer.hub import go_offline_if_unreachable
-
-_HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-
-
-@dataclass(frozen=True)
-class BaseModelFiles:
-    """Where a base model lies on the disk.
-
-    Attributes:
-        directory: holds config.json, safetensors weights and the tokenizer.
-        revision: the hub commit; None for a local directory.
-    """
-
-    directory: Path
-    revision: str | None
-
-    def config_sha256(self) -> str:
-        """Identity of the architecture."""
-        return config_fingerprint(self.directory)
-
-    def weights_sha256(self) -> str:
-        """Identity of the weights."""
-        return weights_fingerprint(self.directory)
-
-
-def find_base(base: BaseModelConfig) -> BaseModelFiles:
-    """The directory of a local base, or of a hub base after downloading it (safetensors only).
-
-    Raises:
-        UserError: there is no such directory, or the hub does not have it or cannot be reached.
-    """
-    directory = Path(base.model).expanduser()
-    if directory.is_dir():
-        read_config(directory)
-        if not any(directory.glob("*.safetensors")):
-            weights_fingerprint(directory)  # raises, and says why
-        return BaseModelFiles(directory, revision=None)
-    if directory.is_absolute() or base.model.startswith((".", "~")) or base.model.count("/") != 1:
-        raise UserError("the base model's directory does not exist", where=f"base.model: {base.model}")
-    go_offline_if_unreachable()
-    try:
-        snapshot = Path(snapshot_download(base.model, revision=base.revision, allow_patterns=list(_HUB_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"the base model is neither a directory here nor to be had from the hub: {reason}",
-            where=f"base.model: {base.model}",
-            fix="check the spelling, log in with `hf auth login` for a gated model, or name a local directory",
-        ) from None
-    return BaseModelFiles(snapshot, revision=snapshot.name)
 
 
 def load_tokenizer(files: BaseModelFiles, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

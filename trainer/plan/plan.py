@@ -14,12 +14,13 @@ from rich.table import Table
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from schemas.errors import UserError
+from schemas.find_base import BaseModelFiles
+from schemas.hub import go_offline_if_unreachable
 from schemas.method import Method
 from schemas.training.train_config import EchoConfig, TrainConfig
 from trainer.data.dataset import load_training_data
 from trainer.data.sampler import total_steps
-from trainer.hub import go_offline_if_unreachable
-from trainer.model.base_model import BaseModelFiles, check_fit, load_tokenizer, skeleton
+from trainer.model.base_model import check_fit, load_tokenizer, skeleton
 from trainer.plan.hardware import free_disk, memory_of, shortages, size, training_device
 from trainer.plan.memory_estimate import Footprint, footprint
 

@@ -152,7 +152,7 @@ def test_a_bench_config_with_a_mistyped_key_is_refused(tmp_path: Path) -> None:
     path.write_text("workload: {batchsize: 4}")
     with pytest.raises(UserError, match=r"workload\.batchsize: unknown key"):
         read_config(path)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="no bench config found"):
         read_config(tmp_path / "nowhere.yaml")
 
 

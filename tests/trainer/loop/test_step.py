@@ -11,13 +11,14 @@ from accelerate import Accelerator
 from transformers import AutoTokenizer
 
 from schemas.errors import Diverged
+from schemas.find_base import find_base
 from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import StepBatches
 from trainer.data.dataset import load_training_data
 from trainer.echo.objective import build_objective
 from trainer.loop.optimizer import make_optimizer, trainable_parameters
 from trainer.loop.step import Loop
-from trainer.model.base_model import find_base, load_base
+from trainer.model.base_model import load_base
 from trainer.model.peft_adapter import attach_adapter
 
 
@@ -25,7 +26,7 @@ def make_loop(config: TrainConfig) -> Loop:
     accelerator = Accelerator(cpu=True)
     tokenizer = AutoTokenizer.from_pretrained(config.base.model)
     data = load_training_data(config, tokenizer, quiet=True)
-    model = attach_adapter(load_base(find_base(config.base), config.base, accelerator.device), config)
+    model = attach_adapter(load_base(find_base(config.base.model), config.base, accelerator.device), config)
     objective = build_objective(model, config).train()
     return Loop(
         objective=objective,

@@ -13,8 +13,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from schemas.adapter_reader import read_adapter
+from schemas.find_base import find_base
 from schemas.training.train_config import BaseModelConfig
-from trainer.model.base_model import find_base, load_base
+from trainer.model.base_model import load_base
 
 pytest.importorskip("bitsandbytes")
 
@@ -38,7 +39,7 @@ def test_the_adapter_learns_and_its_probes_are_those_of_the_base_that_will_serve
 
 def test_inference_leaves_the_stored_weights_as_they_are(tiny_base: Path) -> None:
     config = BaseModelConfig(model=str(tiny_base), dtype="float32", quantization="nf4")
-    model = load_base(find_base(config), config, torch.device("cpu"))
+    model = load_base(find_base(config.model), config, torch.device("cpu"))
     text = torch.arange(3, 40)[None]
     training = model.train()(text).logits
     with torch.no_grad():
