@@ -24,8 +24,8 @@ from serving.engine.client import EndpointClient, local_address
 from serving.engine.server_record import server_record
 from serving.engine.vllm_process import ServedWeights, log_path, running_vllm, vllm_version
 from serving.engine.weights import CONTROL_SUFFIX, prepare
-from serving.gateway.middleware import GatewaySettings
 from serving.gateway.readiness import ReadinessFile
+from serving.gateway.settings import GatewaySettings
 from serving.gateway.state_directory import StateDirectory
 from serving.options import ServeOptions
 from serving.progress import step

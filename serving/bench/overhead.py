@@ -23,7 +23,7 @@ from serving.bench.rounds import METRICS, Measurements, Plan, run_round
 from serving.bench.structure import compare_structure
 from serving.bench.verdict import compare_arms, decide, summarise
 from serving.engine.client import EndpointClient
-from serving.gateway.middleware import ATTESTOR_HEADER
+from serving.gateway.settings import ATTESTOR_HEADER
 from serving.options import ServeOptions
 from serving.progress import console
 from serving.server import AttestedServer, attested_server

@@ -10,7 +10,7 @@ import httpx
 
 from schemas.errors import UserError
 from serving.engine.worker_extension import WorkerTensors
-from serving.gateway.middleware import APPLIED_PATH, ATTESTOR_HEADER
+from serving.gateway.settings import APPLIED_PATH, ATTESTOR_HEADER
 
 
 class EndpointClient:

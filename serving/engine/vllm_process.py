@@ -20,7 +20,7 @@ import psutil
 
 from schemas.errors import UserError
 from schemas.serving.serving_attestation import Dtype
-from serving.gateway.middleware import STATE_VARIABLE
+from serving.gateway.settings import STATE_VARIABLE
 from serving.gateway.state_directory import StateDirectory
 from serving.options import ServeOptions, cache_directory
 

@@ -8,8 +8,9 @@ import logging
 import httpx
 import pytest
 
-from serving.gateway.middleware import ATTESTOR_HEADER, Gateway, GatewaySettings
+from serving.gateway.middleware import Gateway
 from serving.gateway.readiness import ReadinessFile
+from serving.gateway.settings import ATTESTOR_HEADER, GatewaySettings
 from serving.gateway.state_directory import StateDirectory
 
 KEY, SECRET = "the-key", "the-secret"
@@ -140,13 +141,20 @@ def test_a_body_too_large_is_413_without_a_declared_length(state):
     assert ask("POST", "/v1/completions", content=chunks()).status_code == 413
 
 
-def test_a_body_that_never_arrives_is_408(state):
+def test_bodies_that_never_arrive_are_408_and_take_no_place(state):
     async def stall():
         yield b"{"
         await asyncio.sleep(60)
-        yield b"}"
 
-    assert ask("POST", "/v1/completions", content=stall()).status_code == 408
+    async def crowd():
+        transport = httpx.ASGITransport(app=Gateway(everything_answers))
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint", headers=BEARER) as client:
+            slow = [asyncio.create_task(client.post("/v1/completions", content=stall())) for _ in range(10)]
+            await asyncio.sleep(0.1)
+            honest = await client.post("/v1/completions", json=COMPLETION)
+            return honest.status_code, {(await task).status_code for task in slow}
+
+    assert asyncio.run(crowd()) == (200, {408})
 
 
 def test_more_requests_than_allowed_are_429_and_finished_ones_make_room(state):
