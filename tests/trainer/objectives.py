@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import LoraVariant
+from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from schemas.training.train_config import TrainConfig
 from trainer.data.batch import Batch
+from trainer.echo.layer_pass import Paths
 from trainer.echo.objective import Losses, Objective, build_objective
+from trainer.model.lora_forward import AdaptedModule, Injection
 from trainer.model.peft_adapter import attach_adapter
 
 VOCABULARY = 97
@@ -89,7 +96,7 @@ def gradients(
     parts = list(batches)
     tokens = sum(batch.supervised_tokens for batch in parts)
     losses = []
-    with objective.reference_forward() if peft_formulas else nullcontext():
+    with patch.object(Paths, "forward_of", staticmethod(peft_forward_of)) if peft_formulas else nullcontext():
         for batch in parts:
             losses.append(objective(batch, echo_on, tokens))
             losses[-1].total.backward()
@@ -109,3 +116,42 @@ def largest_difference(found: Gradients, expected: Gradients) -> float:
             scale = reference.norm()
             worst = max(worst, float((gradient - reference).norm() / (scale if scale > 0 else 1.0)))
     return worst
+
+
+def peft_forward_of(adapted: AdaptedModule, norm: Tensor | None, echo: Injection | None) -> LoraVariant:
+    """In place of `Paths.forward_of`: PEFT's formula, which evaluates the norm itself."""
+    return PeftForward(adapted.variant, echo)
+
+
+@dataclass
+class PeftForward(LoraVariant):  # type: ignore[misc]
+    """PEFT's own formula plus the echo: what AdaptedForward is tested against, slow for DoRA."""
+
+    variant: LoraVariant | None
+    """PEFT's DoRA variant, or None for LoRA."""
+    injection: Injection | None = None
+    """The echo, if this module receives one."""
+
+    def forward(self, module: LoraLinear, active_adapter: str, x: Tensor, result: Tensor, **extra: Any) -> Tensor:
+        """See AdaptedForward.forward."""
+        scaling, lora_b = module.scaling[active_adapter], module.lora_B[active_adapter]
+        if self.variant is None:
+            lora_a, dropout = module.lora_A[active_adapter], module.lora_dropout[active_adapter]
+            result = result + lora_b(lora_a(dropout(x))) * scaling
+        else:
+            result = self.variant.forward(module, active_adapter=active_adapter, x=x, result=result, **extra)
+        if self.injection is None:
+            return result
+        if self.injection.place == "output":
+            return self.injection.add_to(result)
+        # B is linear, so the echo inside the brackets is a term of its own outside them.
+        echo: Tensor = lora_b(self.injection.add_to(x.new_zeros(*x.shape[:-1], lora_b.in_features))) * scaling
+        return result + (echo if self.variant is None else echo * peft_magnitude_scale(module, active_adapter))
+
+
+def peft_magnitude_scale(module: LoraLinear, adapter: str) -> Tensor:
+    """[o], DoRA's m with the norm taken of the materialised W + s B A, as PEFT takes it."""
+    update = module.lora_B[adapter].weight @ module.lora_A[adapter].weight * module.scaling[adapter]
+    norm = torch.linalg.norm(module.get_base_layer().weight + update.detach(), dim=1)
+    scale: Tensor = module.lora_magnitude_vector[adapter].weight / norm
+    return scale

@@ -3,12 +3,13 @@
 Logits of shape [B, T, V] never exist. Each chunk's gradient is taken as soon as its loss is known, while its logits
 are at hand, so the backward pass needs no logits and no second product with the head.
 
-Legend: B samples, T columns of the batch, S of a pass, d hidden size, V vocabulary, R supervised rows, C rows of a chunk.
+Legend: B samples, T columns of a whole pass, S of any pass, d hidden size, V vocabulary, R supervised rows, c rows of a
+chunk. A name's suffix is its shape: logits_cV is [c, V].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -38,6 +39,8 @@ class LossWeights:
     """tau."""
     teacher: Literal["echo", "plain"] = "echo"
     """The path without gradient in KL."""
+    on_prompts: bool = False
+    """Whether tokens outside answers are under the loss, too (`data.loss_on: all`)."""
 
 
 @dataclass(frozen=True)
@@ -69,46 +72,64 @@ class RowLosses:
     distillation: Tensor
     """Scalar, detached: sum of tau^2 KL; 0 where there is none."""
 
+    @classmethod
+    def sum(cls, parts: Iterable[RowLosses]) -> RowLosses:
+        """The losses of several kinds of rows together."""
+        totals, *sums = zip(*((part.total, part.plain, part.echo, part.distillation) for part in parts), strict=True)
+        return cls(torch.stack(totals).sum(), *(torch.stack(values).sum() for values in sums))
 
-def plain_rows(batch: Batch, plain: Tensor) -> list[Rows]:
-    """All supervised rows where only the plain path ran; `plain` is [B, T - 1, d]."""
-    return [Rows(_targets(batch, batch.supervised), _gather(plain, batch.supervised), None, LossWeights())]
+    def plus(self, loss: Tensor) -> RowLosses:
+        """With another term in the total."""
+        return replace(self, total=self.total + loss)
 
 
-def paired_rows(
-    batch: Batch, plain: Tensor, echo: Tensor, ran_twice: Tensor, weights: LossWeights, *, loss_on_prompts: bool
-) -> list[Rows]:
-    """The supervised rows of both paths. Distillation is on the rows before answer tokens only.
+def plain_losses(head: nn.Module, batch: Batch, plain_BTd: Tensor) -> RowLosses:
+    """The losses of a micro-batch where only the plain path ran."""
+    supervised_BT = batch.supervised
+    rows = Rows(_targets(batch, supervised_BT), _gather(plain_BTd, supervised_BT), None, LossWeights())
+    return row_losses(head, rows)
+
+
+def paired_losses(
+    head: nn.Module, batch: Batch, plain_BTd: Tensor, echo_BSd: Tensor, ran_twice_BT: Tensor, weights: LossWeights
+) -> RowLosses:
+    """The losses of a micro-batch where both paths ran. Distillation is on the rows before answer tokens only.
 
     Args:
+        head: from hidden states to logits.
         batch: the micro-batch.
-        plain: [B, T - 1, d], last hidden states of the plain pass.
-        echo: [.., d], those of the echo pass, one for each position it ran, in the same order.
-        ran_twice: [B, T - 1] bool, the positions the echo pass ran; elsewhere the two paths have the same states.
+        plain_BTd: last hidden states of the plain pass.
+        echo_BSd: those of the echo pass, one for each position it ran, in the same order.
+        ran_twice_BT: bool, the positions the echo pass ran; elsewhere the two paths have the same states.
         weights: the factors.
-        loss_on_prompts: whether tokens outside answers are under the loss (`data.loss_on: all`).
     """
 
-    def pair(mask: Tensor, weights: LossWeights) -> Rows:
-        return Rows(_targets(batch, mask), _gather(plain, mask), _gather(echo, mask[ran_twice]), weights)
+    def pair(mask_BT: Tensor, weights: LossWeights) -> Rows:
+        echo_Rd = _gather(echo_BSd, mask_BT[ran_twice_BT])
+        return Rows(_targets(batch, mask_BT), _gather(plain_BTd, mask_BT), echo_Rd, weights)
 
-    groups = [pair(batch.supervised & batch.before_answers, weights)]
-    if loss_on_prompts:
-        prompts = batch.supervised & ~batch.before_answers
-        ran_once = prompts & ~ran_twice
+    before_BT = batch.before_answers
+    groups = [pair(batch.supervised & before_BT, weights)]
+    if weights.on_prompts:
+        prompts_BT = batch.supervised & ~before_BT
+        once_BT = prompts_BT & ~ran_twice_BT
         undistilled = replace(weights, distillation=0.0)
-        groups.append(pair(prompts & ran_twice, undistilled))
-        groups.append(Rows(_targets(batch, ran_once), _gather(plain, ran_once), None, undistilled, echo_is_plain=True))
-    return groups
+        groups.append(pair(prompts_BT & ran_twice_BT, undistilled))
+        plain_Rd = _gather(plain_BTd, once_BT)
+        groups.append(Rows(_targets(batch, once_BT), plain_Rd, None, undistilled, echo_is_plain=True))
+    return RowLosses.sum(row_losses(head, rows) for rows in groups)
 
 
-def _targets(batch: Batch, mask: Tensor) -> Tensor:
-    return batch.labels[:, 1:][mask]
+def _targets(batch: Batch, mask_BT: Tensor) -> Tensor:
+    return batch.labels[:, 1:][mask_BT]
 
 
-def _gather(hidden: Tensor, mask: Tensor) -> Tensor:
-    """[R, d]: the rows of `hidden`, [B, S, d], where `mask`, B x S, is True."""
-    return hidden.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))
+def _gather(hidden_BSd: Tensor, mask_BS: Tensor) -> Tensor:
+    """[R, d]: the rows where the mask, of B x S elements in any shape, is True.
+
+    By index, since the gradient of a boolean mask is an index_put, several times the price of an index_add.
+    """
+    return hidden_BSd.flatten(0, 1).index_select(0, mask_BS.flatten().nonzero().squeeze(1))
 
 
 def row_losses(head: nn.Module, rows: Rows, chunk_elements: int = CHUNK_ELEMENTS) -> RowLosses:
@@ -120,11 +141,11 @@ def row_losses(head: nn.Module, rows: Rows, chunk_elements: int = CHUNK_ELEMENTS
         chunk_elements: most logits of one path to hold at a time.
     """
     trainable = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    inputs = [rows.plain] if rows.echo is None else [rows.plain, rows.echo]
-    needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *trainable))
+    hidden = [rows.plain] if rows.echo is None else [rows.plain, rows.echo]
+    needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*hidden, *trainable))
     chunk = max(1, chunk_elements // cast(Tensor, head.weight).shape[0])
     total, sums = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-        head, rows, chunk, needs_gradient, len(inputs), *inputs, *trainable
+        head, rows, chunk, needs_gradient, len(hidden), *hidden, *trainable
     )
     return RowLosses(total, *sums.unbind())
 
@@ -133,6 +154,11 @@ class _ChunkedLoss(torch.autograd.Function):
     """Sums the losses over chunks of rows, taking each chunk's gradient at once.
 
     The hidden states come first among `tensors`; the head's trainable parameters, where it has any, follow.
+
+    The gradient by hand: the loss L is a sum over rows, so dL/dh of a row needs that row's logits alone. The forward
+    writes dL/dlogits over the logits (`_weighted_losses`), takes it back through the head to dL/dh while they are
+    there, [c, V] -> [c, d], and keeps the dL/dh of all rows, [R, d]. What comes in afterwards is a scalar g = dX/dL,
+    so backward is g dL/dh. It cannot be differentiated again: that graph is gone.
     """
 
     @staticmethod
@@ -145,11 +171,11 @@ class _ChunkedLoss(torch.autograd.Function):
         for start in range(0, len(hidden[0]), chunk):
             part = slice(start, start + chunk)
             with torch.set_grad_enabled(needs_gradient):
-                leaves = [states[part].detach().requires_grad_(needs_gradient) for states in hidden]
-                logits = head(torch.cat(leaves)).float()  # one product for both paths
-            paths = logits.detach().chunk(hidden_count)
+                leaves = [states_Rd[part].detach().requires_grad_(needs_gradient) for states_Rd in hidden]
+                logits = head(torch.cat(leaves)).float()  # one product for both paths: [paths x c, d] -> [paths x c, V]
+            paths = logits.detach().chunk(hidden_count)  # views: what is written to them is written to `logits`
             sums += _differentiate(paths, rows, rows.targets[part], needs_gradient)
-            if needs_gradient:
+            if needs_gradient:  # `logits` now holds its own gradient
                 found = torch.autograd.grad(logits, [*leaves, *trainable], grad_outputs=logits.detach())
                 _add(gradients, found, part, hidden_count)
         ctx.save_for_backward(*gradients)
@@ -164,6 +190,7 @@ class _ChunkedLoss(torch.autograd.Function):
 
 
 def _add(gradients: list[Tensor], found: Sequence[Tensor], part: slice, hidden_count: int) -> None:
+    """A chunk's rows are its own; a parameter of the head gets the sum over all chunks."""
     for index, gradient in enumerate(found):
         if index < hidden_count:
             gradients[index][part] = gradient
@@ -171,58 +198,61 @@ def _add(gradients: list[Tensor], found: Sequence[Tensor], part: slice, hidden_c
             gradients[index] += gradient
 
 
-def _differentiate(logits: Sequence[Tensor], rows: Rows, targets: Tensor, needs_gradient: bool) -> Tensor:
+def _differentiate(logits: Sequence[Tensor], rows: Rows, targets_c: Tensor, needs_gradient: bool) -> Tensor:
     """[4]: a chunk's losses. Writes the gradient of the weighted sum over the logits, which nobody needs afterwards.
 
     On a CPU it goes block by block, so that the temporaries of a loss stay in the cache.
     """
-    sums = torch.zeros(4, dtype=torch.float32, device=targets.device)
-    block = max(1, _CACHED_ELEMENTS // logits[0].shape[1]) if targets.device.type == "cpu" else len(targets)
-    for start in range(0, len(targets), block):
+    sums = torch.zeros(4, dtype=torch.float32, device=targets_c.device)
+    block = max(1, _CACHED_ELEMENTS // logits[0].shape[1]) if targets_c.device.type == "cpu" else len(targets_c)
+    for start in range(0, len(targets_c), block):
         part = slice(start, start + block)
-        sums += _weighted_losses([path[part] for path in logits], rows, targets[part], needs_gradient)
+        sums += _weighted_losses([path_cV[part] for path_cV in logits], rows, targets_c[part], needs_gradient)
     return sums
 
 
-def _weighted_losses(logits: Sequence[Tensor], rows: Rows, targets: Tensor, needs_gradient: bool) -> Tensor:
-    """[4]: the weighted sum, CE_off, CE_on and tau^2 KL of logits [C, V], the plain path's and the echo path's if it ran.
+def _weighted_losses(logits: Sequence[Tensor], rows: Rows, targets_c: Tensor, needs_gradient: bool) -> Tensor:
+    """[4]: the weighted sum, CE_off, CE_on and tau^2 KL of logits [c, V], the plain path's and the echo path's if it ran.
 
     Writes the weighted sum's gradient over the logits, by its formulas: autograd takes twice the passes over memory.
     """
     weights, both = rows.weights, len(logits) == 2
-    distillation, slope, student = logits[0].new_zeros(()), None, logits[0]
-    if both and weights.distillation:
-        teacher, student = (logits[1], logits[0]) if weights.teacher == "echo" else logits
-        distillation, slope = divergence(teacher, student, weights.temperature)
-    plain = _cross_entropy(logits[0], targets, weights.plain + weights.echo * rows.echo_is_plain, needs_gradient)
+    distillation, slope_cV, student_cV = logits[0].new_zeros(()), None, logits[0]
+    if both and weights.distillation:  # before the cross-entropies, which overwrite the logits
+        teacher_cV, student_cV = (logits[1], logits[0]) if weights.teacher == "echo" else logits
+        distillation, slope_cV = divergence(teacher_cV, student_cV, weights.temperature)
+    plain = _cross_entropy(logits[0], targets_c, weights.plain + weights.echo * rows.echo_is_plain, needs_gradient)
     echo = plain if rows.echo_is_plain else plain.new_zeros(())
     if both:
-        echo = _cross_entropy(logits[1], targets, weights.echo, needs_gradient)
-    if slope is not None and needs_gradient:
-        student.add_(slope, alpha=weights.distillation)
+        echo = _cross_entropy(logits[1], targets_c, weights.echo, needs_gradient)
+    if slope_cV is not None and needs_gradient:
+        student_cV.add_(slope_cV, alpha=weights.distillation)
     total = weights.plain * plain + weights.echo * echo + weights.distillation * distillation
     return torch.stack([total, plain, echo, distillation])
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor, weight: float, needs_gradient: bool) -> Tensor:
-    """The cross-entropy summed over rows, [C, V]; the logits become `weight` (softmax - one-hot), its gradient."""
+def _cross_entropy(logits_cV: Tensor, targets_c: Tensor, weight: float, needs_gradient: bool) -> Tensor:
+    """The cross-entropy summed over rows; the logits become `weight` (softmax - one-hot), its gradient."""
     if not weight:
-        logits.zero_()
-        return logits.new_zeros(())
-    log_probabilities = F.log_softmax(logits, dim=-1)
+        logits_cV.zero_()
+        return logits_cV.new_zeros(())
+    log_p_cV = F.log_softmax(logits_cV, dim=-1)
     if needs_gradient:
-        torch.exp(log_probabilities, out=logits)
-        logits.scatter_add_(1, targets[:, None], -torch.ones_like(logits[:, :1]))
-        logits.mul_(weight)
-    return F.nll_loss(log_probabilities, targets, reduction="sum")
+        torch.exp(log_p_cV, out=logits_cV)
+        logits_cV.scatter_add_(1, targets_c[:, None], -torch.ones_like(logits_cV[:, :1]))
+        logits_cV.mul_(weight)
+    return F.nll_loss(log_p_cV, targets_c, reduction="sum")
 
 
-def divergence(teacher: Tensor, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """tau^2 KL(teacher || student), summed over the rows of logits [C, V], and its gradient over the student's."""
-    expected = F.log_softmax(teacher / temperature, dim=-1)
-    predicted = F.log_softmax(student / temperature, dim=-1)
-    gap = expected - predicted
-    expected.exp_()
-    value = gap.mul_(expected).sum() * temperature**2
-    slope = predicted.exp_().sub_(expected).mul_(temperature)  # tau^2 times d KL / d (student / tau), times 1 / tau
-    return value, slope
+def divergence(teacher_cV: Tensor, student_cV: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """tau^2 KL(teacher || student), summed over rows of logits, and its gradient over the student's.
+
+    With t and s the two softmaxes at temperature tau: d tau^2 KL / d student = tau (s - t).
+    """
+    teacher_p_cV = F.log_softmax(teacher_cV / temperature, dim=-1)  # a logarithm until `exp_`, as the student's
+    student_p_cV = F.log_softmax(student_cV / temperature, dim=-1)
+    gap_cV = teacher_p_cV - student_p_cV
+    teacher_p_cV.exp_()
+    value = gap_cV.mul_(teacher_p_cV).sum() * temperature**2
+    slope_cV = student_p_cV.exp_().sub_(teacher_p_cV).mul_(temperature)
+    return value, slope_cV

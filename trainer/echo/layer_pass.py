@@ -2,76 +2,65 @@
 
 The pass is an argument of every decoder layer. Gradient checkpointing keeps a layer's arguments and calls it again
 with them in the backward pass, so a recomputation binds the pass it belongs to and not whichever ran last
-(design, method.md section 5, trap 1). Outside a pass the model is PEFT's own, bit for bit.
+(docs/method.md, trap 1). Outside a pass the model is PEFT's own, bit for bit.
 
-Legend: B samples, S columns of the pass, R rows of a packed pass, T columns of the plain pass, d hidden size, L decoder layers.
+Legend: B samples, T columns of a whole pass (a batch's but the last, which predicts nothing), S columns of any pass,
+d hidden size, L decoder layers, f features of an adapted module. A name's suffix is its shape: hidden_BSd is [B, S, d].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
 
-from trainer.model.lora_forward import AdaptedModule
+from schemas.training.train_config import EchoConfig
+from trainer.data.batch import Batch
+from trainer.echo.chunked_loss import LossWeights
+from trainer.echo.injector import EchoPath
+from trainer.model.lora_forward import AdaptedForward, AdaptedModule, Injection
 
-KeysAndValues = dict[int, tuple[Tensor, Tensor]]
-"""By layer: keys and values after the rotary embedding, each [B, key-value heads, T, head size]."""
-
-
-@dataclass(frozen=True)
-class Suffix:
-    """The rows of a packed pass over the columns from the boundary on: [1, R, d] in place of [B, S, d] with padding."""
-
-    boundary: int
-    """The first column."""
-    runs: Tensor
-    """[B, S] bool: the positions that run."""
-    rows: Tensor
-    """[R]: their indices in B x S."""
-
-    @classmethod
-    def of(cls, boundary: int, runs: Tensor) -> Suffix:
-        """The suffix that runs these positions."""
-        return cls(boundary, runs, runs.flatten().nonzero().squeeze(1))
-
-    def pack(self, values: Tensor) -> Tensor:
-        """[1, R] of values of all columns, [B, T - 1]."""
-        return values[:, self.boundary :].flatten().index_select(0, self.rows)[None]
+Forwards = Sequence[Sequence[tuple[AdaptedModule, LoraVariant]]]
+"""For each decoder layer, the forward of each of its adapted modules."""
+Norms = Mapping[str, Tensor]
+"""DoRA's row norms, [f] by the module's name; empty for LoRA."""
 
 
-@dataclass
 class LayerPass:
-    """The state of one pass. Written to until `finish`, so a later recomputation records nothing twice."""
+    """The state of one pass. Written to while its forward runs, so a later recomputation records nothing twice.
 
-    forwards: Sequence[Sequence[tuple[AdaptedModule, LoraVariant]]]
-    """For each decoder layer, the forward of each of its adapted modules."""
-    source_layers: frozenset[int] = frozenset()
-    """Layers whose output at the boundary is read."""
-    boundary: int = 0
-    """The boundary's column in this pass."""
-    records_keys: bool = False
-    """Whether the attention keeps its keys and values for a later pass over the suffix."""
-    keys_values: KeysAndValues = field(default_factory=dict)
-    """What `records_keys` kept; tensors of the autograd graph."""
-    prefix: KeysAndValues | None = None
-    """Keys and values that this pass attends to before its own."""
-    suffix: Suffix | None = None
-    """Which rows a pass with a prefix runs."""
-    boundary_states: list[Tensor] = field(default_factory=list)
-    """[B, d] of each source layer, detached."""
-    kept_layers: frozenset[int] = frozenset()
-    """Layers whose whole output is kept."""
-    states: dict[int, Tensor] = field(default_factory=dict)
-    """What `kept_layers` put out, [B, S, d] or packed [1, R, d]; tensors of the autograd graph."""
-    entered: set[int] = field(default_factory=set)
-    """Decoder layers that received this pass."""
-    finished: bool = False
-    """True once the forward is over."""
+    No dataclass: FSDP2 makes every dataclass among a layer's arguments anew, and the layer would write into the copy.
+
+    Args:
+        forwards: see `Forwards`.
+        boundary: the column that the source layers are read at.
+        source_layers: layers whose output at the boundary is read.
+        kept_layers: layers whose whole output is kept.
+    """
+
+    def __init__(
+        self,
+        forwards: Forwards,
+        *,
+        boundary: int = 0,
+        source_layers: frozenset[int] = frozenset(),
+        kept_layers: frozenset[int] = frozenset(),
+    ) -> None:
+        self.forwards, self.boundary = forwards, boundary
+        self.source_layers, self.kept_layers = source_layers, kept_layers
+        self.boundary_states: list[Tensor] = []
+        """[B, d] float32 of each source layer, detached."""
+        self.states: dict[int, Tensor] = {}
+        """By kept layer: what it put out, [B, S, d]; tensors of the autograd graph."""
+        self.entered: set[int] = set()
+        """Decoder layers that received this pass."""
+        self.finished = False
+        """True once the forward is over."""
 
     def enter(self, layer: int) -> None:
         """Binds this pass to the adapted modules of a decoder layer."""
@@ -79,21 +68,16 @@ class LayerPass:
         for adapted, forward in self.forwards[layer]:
             adapted.bind(forward)
 
-    def leave(self, layer: int, output: Tensor | None) -> None:
-        """Gives the modules back to PEFT and reads the boundary; `output` is None when the layer was left by an error."""
+    def leave(self, layer: int, output_BSd: Tensor | None) -> None:
+        """Gives the modules back to PEFT and reads the layer's output, which is None when an error left the layer."""
         for adapted, _ in self.forwards[layer]:
             adapted.bind(None)
-        if output is None or self.finished:
+        if output_BSd is None or self.finished:
             return
         if layer in self.source_layers:
-            self.boundary_states.append(output[:, self.boundary].detach().float())
+            self.boundary_states.append(output_BSd[:, self.boundary].detach().float())  # [B, S, d] -> [B, d]
         if layer in self.kept_layers:
-            self.states[layer] = output
-
-    def record(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        """Keeps a layer's keys and values, of the forward and not of a recomputation."""
-        if self.records_keys and not self.finished:
-            self.keys_values[layer] = keys, values
+            self.states[layer] = output_BSd
 
 
 def listen_to_passes(layers: nn.ModuleList) -> None:
@@ -118,21 +102,21 @@ def _leave(index: int, layer: nn.Module, args: Any, kwargs: dict[str, Any], outp
 
 
 def run_layers(
-    backbone: nn.Module, layer_pass: LayerPass, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor
+    backbone: nn.Module, layer_pass: LayerPass, ids_BS: Tensor, attention_mask: Tensor, positions_BS: Tensor
 ) -> Tensor:
     """One pass through the model without its head: [B, S, d], normalised.
 
     Args:
         backbone: the base model's `model`.
         layer_pass: the pass.
-        input_ids: [B, S].
+        ids_BS: the tokens' ids.
         attention_mask: [B, S] bool, or [B, 1, S, keys] bool.
-        position_ids: [B, S].
+        positions_BS: the tokens' positions, for the rotary embedding.
     """
     outputs = backbone(
-        input_ids=input_ids,
+        input_ids=ids_BS,
         attention_mask=attention_mask,
-        position_ids=position_ids,
+        position_ids=positions_BS,
         use_cache=False,
         layer_pass=layer_pass,
     )
@@ -140,5 +124,82 @@ def run_layers(
     assert len(layer_pass.entered) == len(layer_pass.forwards), (
         "the base model does not hand its arguments to its layers"
     )
-    hidden: Tensor = outputs.last_hidden_state
-    return hidden
+    hidden_BSd: Tensor = outputs.last_hidden_state
+    return hidden_BSd
+
+
+def whole_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch) -> Tensor:
+    """One pass over all of a batch's columns but the last: [B, T, d]."""
+    inputs = batch.input_ids, batch.attention_mask, batch.position_ids
+    return run_layers(backbone, layer_pass, *(tensor[:, :-1] for tensor in inputs))
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The model as the plain and the echo path go through it, and how the second differs from the first."""
+
+    backbone: nn.Module
+    """The base model with its adapter, without its head."""
+    head: nn.Module
+    """From hidden states to logits."""
+    adapted: Sequence[AdaptedModule]
+    """Every module that carries the adapter."""
+    depth: int
+    """L."""
+    echo: EchoConfig
+    """The echo section of the config."""
+    injector: EchoPath | None
+    """Makes the echo; None where nothing is injected (`content: none`), or for the methods without an echo."""
+    source_layers: frozenset[int]
+    """Layers that the echo is made of."""
+    compared_layers: frozenset[int]
+    """Layers whose states the two paths are compared in."""
+    weights: LossWeights
+    """Factors of the losses of both paths."""
+
+    def forwards(self, norms: Norms, injections: Mapping[str, Injection] | None = None) -> Forwards:
+        """The forward of every adapted module in one pass, with what it is injected by the module's name."""
+        echoes = injections or {}
+        forwards: list[list[tuple[AdaptedModule, LoraVariant]]] = [[] for _ in range(self.depth)]
+        for adapted in self.adapted:
+            forward = self.forward_of(adapted, norms.get(adapted.name), echoes.get(adapted.name))
+            forwards[adapted.layer].append((adapted, forward))
+        return forwards
+
+    @staticmethod
+    def forward_of(adapted: AdaptedModule, norm_f: Tensor | None, echo: Injection | None) -> LoraVariant:
+        """The forward of one adapted module in one pass."""
+        return AdaptedForward(norm_f, echo)
+
+    def injections(self, plain_pass: LayerPass, receivers: Tensor) -> dict[str, Injection]:
+        """What each target module receives in the echo pass, made of the plain pass's boundary states.
+
+        Args:
+            plain_pass: the plain pass, finished.
+            receivers: [rows of the echo pass, B], see `receivers_of`.
+        """
+        if self.injector is None:
+            return {}
+        vectors = self.injector(plain_pass.boundary_states)
+        return {name: Injection(vector_Bf, receivers, self.echo.place) for name, vector_Bf in vectors.items()}
+
+    @property
+    def echo_learns(self) -> bool:
+        """Whether a gradient reaches the echo path: a teacher without a loss of its own gets none."""
+        distillation = self.echo.distillation
+        return bool(self.echo.loss_weight or (distillation.weight and distillation.teacher == "plain"))
+
+    def echo_gradients(self) -> torch.set_grad_enabled:
+        """The context of the echo pass: with gradients where the echo learns."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and self.echo_learns)
+
+
+def receiving_positions(batch: Batch, positions: Literal["answers", "all"]) -> Tensor:
+    """[B, T] bool: the positions that receive the echo."""
+    return batch.before_answers if positions == "answers" else batch.attention_mask[:, :-1]
+
+
+def receivers_of(receiving_BS: Tensor) -> Tensor:
+    """[B x S, B] float32: for each row of a pass, 1 at its sample if it receives the echo, so that one product adds it."""
+    samples_BB = torch.eye(len(receiving_BS), device=receiving_BS.device)
+    return (receiving_BS[:, :, None] * samples_BB[:, None, :]).flatten(0, 1)  # [B, S, 1] x [B, 1, B] -> [B x S, B]

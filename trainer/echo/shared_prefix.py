@@ -1,14 +1,14 @@
-"""The echo pass over the suffix alone: the same loss and gradients as the two-pass reference, at the suffix's price.
+"""The echo pass over the suffix alone: the same loss and gradients as `two_pass`, at the suffix's price.
 
 Before the boundary the echo path sees neither answers nor injections, so its keys and values there are the plain
 path's. The plain pass keeps them, as tensors of its graph; the echo pass runs the rows from the boundary to each sample's last
 supervised position, packed without padding, and attends to [plain keys before the boundary; its own keys]. Gradients
-flow through both (design, method.md section 4).
+flow through both (docs/method.md, the fast path).
 
 The attention is registered with transformers under a name of its own and is its `sdpa` except in a suffix pass.
 
-Legend: B samples, T columns of the plain pass, S of the suffix, R rows of it that run, K key columns = boundary + S,
-H attention heads, N key-value heads, h head size.
+Legend: B samples, T columns of the plain pass, S of the suffix, P rows of it that run, packed, K key columns = boundary + S,
+H attention heads, N key-value heads, h head size, d hidden size. A name's suffix is its shape.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -26,9 +25,81 @@ from transformers.masking_utils import sdpa_mask
 from schemas.training.train_config import EchoConfig
 from trainer.data.batch import Batch
 from trainer.echo import suffix_attention
-from trainer.echo.layer_pass import LayerPass, Suffix, run_layers
+from trainer.echo.chunked_loss import RowLosses, paired_losses
+from trainer.echo.layer_pass import Forwards, LayerPass, Norms, Paths, receivers_of, run_layers, whole_pass
+from trainer.echo.state_distillation import representation_gap
+from trainer.echo.suffix_attention import Suffix
 
 ATTENTION = "sdpa_shared_prefix"
+
+KeysAndValues = dict[int, tuple[Tensor, Tensor]]
+"""By layer: keys and values after the rotary embedding, each [B, N, T, h]."""
+
+
+class KeysNotKept(Exception):
+    """The base model's layers attend in a way of their own, so the plain pass kept no keys for the echo pass."""
+
+
+def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
+    """The losses of a micro-batch whose step runs the echo path: one whole pass, and one over the suffix.
+
+    Raises:
+        KeysNotKept: the model cannot share its prefix; `two_pass` gives the same losses.
+    """
+    # 1. Plain: as in `two_pass`, and every layer's attention keeps its keys and values.
+    plain_pass = PrefixPass(
+        paths.forwards(norms),
+        boundary=batch.boundary,
+        source_layers=paths.source_layers,
+        kept_layers=paths.compared_layers,
+    )
+    plain_BTd = whole_pass(paths.backbone, plain_pass, batch)
+    if not plain_pass.has_kept(columns=plain_BTd.shape[1]):
+        raise KeysNotKept
+
+    # 2. Echo: the rows from the boundary on, injected.
+    suffix = suffix_of(batch)
+    receiving_BS = batch.before_answers[:, batch.boundary :]
+    injections = paths.injections(plain_pass, receivers_of(receiving_BS).index_select(0, suffix.rows))
+    with paths.echo_gradients():
+        echo_pass = SuffixPass(paths.forwards(norms, injections), plain_pass, suffix)
+        echo_1Pd = suffix_pass(paths.backbone, echo_pass, batch)
+
+    # 3. Loss: as in `two_pass`; before the boundary the two paths have the same states.
+    ran_twice_BT = F.pad(suffix.runs, (batch.boundary, 0))
+    losses = paired_losses(paths.head, batch, plain_BTd, echo_1Pd, ran_twice_BT, paths.weights)
+    if not paths.compared_layers:
+        return losses
+    plain_states = {layer: suffix.pack(states_BTd) for layer, states_BTd in plain_pass.states.items()}
+    gap = representation_gap(plain_states, echo_pass.states, suffix.pack(batch.before_answers))
+    return losses.plus(paths.echo.distillation.representations * gap)
+
+
+class PrefixPass(LayerPass):
+    """A plain pass whose attention keeps its keys and values for a later pass over the suffix."""
+
+    def __init__(self, forwards: Forwards, **reads: Any) -> None:
+        super().__init__(forwards, **reads)
+        self.keys_values: KeysAndValues = {}
+        """Tensors of the autograd graph."""
+
+    def keep(self, layer: int, keys_BNTh: Tensor, values_BNTh: Tensor) -> None:
+        """Keeps what a layer's attention has, in the forward and not in a recomputation."""
+        if not self.finished:
+            self.keys_values[layer] = keys_BNTh, values_BNTh
+
+    def has_kept(self, columns: int) -> bool:
+        """Whether the attention of every layer kept keys and values for all columns of the pass."""
+        kept = self.keys_values.values()
+        return len(kept) == len(self.forwards) and all(keys_BNTh.shape[2] == columns for keys_BNTh, _ in kept)
+
+
+class SuffixPass(LayerPass):
+    """An echo pass over a suffix, which attends to a plain pass's keys and values before its own."""
+
+    def __init__(self, forwards: Forwards, plain_pass: PrefixPass, suffix: Suffix) -> None:
+        super().__init__(forwards, kept_layers=plain_pass.kept_layers)
+        self.prefix, self.suffix = plain_pass.keys_values, suffix
 
 
 def obstacle(model: PreTrainedModel, echo: EchoConfig) -> str | None:
@@ -52,35 +123,29 @@ def share_prefixes(model: PreTrainedModel) -> None:
     model.set_attn_implementation(ATTENTION)
 
 
-def has_recorded(plain_pass: LayerPass, columns: int) -> bool:
-    """Whether the attention of every layer kept keys and values for all `columns` of the plain pass."""
-    kept = plain_pass.keys_values
-    return len(kept) == len(plain_pass.forwards) and all(keys.shape[2] == columns for keys, _ in kept.values())
-
-
 def suffix_of(batch: Batch) -> Suffix:
     """The positions whose states a loss needs: in each sample from the boundary to the last supervised position.
 
     The boundary always runs, so that a batch without supervised tokens still has rows.
     """
-    supervised = batch.supervised[:, batch.boundary :]
-    runs = supervised.flip(1).cummax(dim=1).values.flip(1)
-    runs[:, 0] = True
-    return Suffix.of(batch.boundary, runs)
+    supervised_BS = batch.supervised[:, batch.boundary :]
+    runs_BS = supervised_BS.flip(1).cummax(dim=1).values.flip(1)  # True up to the last True of each sample
+    runs_BS[:, 0] = True
+    return Suffix.of(batch.boundary, runs_BS)
 
 
-def suffix_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch, suffix: Suffix) -> Tensor:
-    """The echo pass over the suffix's rows, packed: [1, R, d]."""
-    layer_pass.suffix = suffix
-    ids, positions = suffix.pack(batch.input_ids[:, :-1]), suffix.pack(batch.position_ids[:, :-1])
-    return run_layers(backbone, layer_pass, ids, suffix_mask(batch), positions)
+def suffix_pass(backbone: nn.Module, echo_pass: SuffixPass, batch: Batch) -> Tensor:
+    """The echo pass over the suffix's rows, packed: [1, P, d]."""
+    suffix = echo_pass.suffix
+    ids_1P, positions_1P = suffix.pack(batch.input_ids[:, :-1]), suffix.pack(batch.position_ids[:, :-1])
+    return run_layers(backbone, echo_pass, ids_1P, suffix_mask(batch), positions_1P)
 
 
 def suffix_mask(batch: Batch) -> Tensor:
     """[B, 1, S, K] bool: each suffix column sees the real columns up to itself."""
     columns = torch.arange(batch.input_ids.shape[1] - 1, device=batch.input_ids.device)
-    causal = columns[None, :] <= columns[batch.boundary :, None]
-    return causal[None, None] & batch.attention_mask[:, None, None, :-1]
+    causal_SK = columns[None, :] <= columns[batch.boundary :, None]
+    return causal_SK[None, None] & batch.attention_mask[:, None, None, :-1]
 
 
 def _attend(
@@ -90,85 +155,22 @@ def _attend(
 
     Args:
         module: the layer's attention.
-        query: [B, H, T, h]; in a suffix pass [1, H, R, h].
+        query: [B, H, T, h]; in a suffix pass [1, H, P, h].
         key, value: the same with N heads.
         attention_mask: transformers' own; in a suffix pass [B, 1, S, K].
         kwargs: the layer's arguments, `layer_pass` among them.
+
+    Returns:
+        [B, T, H, h], in a suffix pass [1, P, H, h]; and no weights.
     """
     layer_pass: LayerPass | None = kwargs.pop("layer_pass", None)
-    if layer_pass is None or layer_pass.prefix is None:
-        if layer_pass is not None:
-            layer_pass.record(module.layer_idx, key, value)  # type: ignore[arg-type]
-        output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-        return output
-    own, plain = (query, key, value), layer_pass.prefix[module.layer_idx]  # type: ignore[index]
-    suffix, mask, dropout = layer_pass.suffix, attention_mask, kwargs.get("dropout", 0.0)
-    assert suffix is not None, "a pass with a prefix is a suffix pass"
-    assert mask is not None, "a suffix pass has a mask of its own"
-    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
-    if dropout == 0 and suffix_attention.is_short(len(mask), query.shape[1], mask.shape[3], mask.shape[2]):
-        return _attend_apart(own, plain, suffix, mask, scale), None
-    # The joined keys are made again in the backward pass: kept, they would cost as much memory as the plain pass's.
-    attended: Tensor = checkpoint(
-        *(_attend_joined, own, plain, suffix, mask, scale, dropout), use_reentrant=False, preserve_rng_state=dropout > 0
-    )
-    return attended, None
-
-
-def _attend_apart(
-    own: tuple[Tensor, Tensor, Tensor], plain: tuple[Tensor, Tensor], suffix: Suffix, mask: Tensor, scale: float
-) -> Tensor:
-    """[1, R, H, h]: what `_attend_joined` gives, at less cost for few rows."""
-    query, key, value = _grouped(own, suffix)
-    columns = mask.shape[2]
-    prefix, suffix_columns = mask[..., : suffix.boundary], mask[..., suffix.boundary :]
-    seen = torch.cat([prefix, torch.zeros_like(suffix_columns), suffix_columns], dim=3)
-    hidden = ~seen.repeat(1, 1, query.shape[2] // columns, 1)
-    return _packed(suffix_attention.attend((query, key, value), plain, hidden, scale), suffix)
-
-
-def _attend_joined(
-    own: tuple[Tensor, Tensor, Tensor],
-    plain: tuple[Tensor, Tensor],
-    suffix: Suffix,
-    mask: Tensor,
-    scale: float,
-    dropout: float,
-) -> Tensor:
-    """[1, R, H, h]: the packed rows attend to the plain pass's keys before the boundary and to their own."""
-    query, key, value = _grouped(own, suffix)
-    before = slice(0, suffix.boundary)
-    attended = F.scaled_dot_product_attention(
-        query,
-        torch.cat([plain[0][:, :, before], key], dim=2),
-        torch.cat([plain[1][:, :, before], value], dim=2),
-        attn_mask=mask.repeat(1, 1, query.shape[2] // mask.shape[2], 1),
-        dropout_p=dropout,
-        scale=scale,
-    )
-    return _packed(attended, suffix)
-
-
-def _grouped(own: tuple[Tensor, Tensor, Tensor], suffix: Suffix) -> tuple[Tensor, Tensor, Tensor]:
-    """Unpacked query [B, N, G S, h], key and value [B, N, S, h].
-
-    The G = H / N query heads of a key-value head become rows of one, so keys are never repeated.
-    """
-    query, key, value = (_unpack(packed, suffix) for packed in own)
-    (batch, _, _, size), key_heads = query.shape, key.shape[1]
-    return query.reshape(batch, key_heads, -1, size), key, value
-
-
-def _packed(attended: Tensor, suffix: Suffix) -> Tensor:
-    """[1, R, H, h]: the rows that ran, of [B, N, G S, h]."""
-    samples, columns = suffix.runs.shape
-    rows = attended.reshape(samples, -1, columns, attended.shape[-1]).transpose(1, 2).flatten(0, 1)
-    return rows.index_select(0, suffix.rows)[None]
-
-
-def _unpack(packed: Tensor, suffix: Suffix) -> Tensor:
-    """[B, heads, S, h] of packed rows, [1, heads, R, h]; zeros where nothing ran, which no row that ran attends to."""
-    samples, columns = suffix.runs.shape
-    rows = packed[0].transpose(0, 1)
-    padded = rows.new_zeros(samples * columns, *rows.shape[1:]).index_copy(0, suffix.rows, rows)
-    return padded.view(samples, columns, *rows.shape[1:]).transpose(1, 2)
+    layer: int = module.layer_idx  # type: ignore[assignment]
+    if isinstance(layer_pass, SuffixPass):
+        assert attention_mask is not None, "a suffix pass has a mask of its own"
+        scale, dropout = kwargs.get("scaling") or query.shape[-1] ** -0.5, kwargs.get("dropout", 0.0)
+        own, plain = (query, key, value), layer_pass.prefix[layer]
+        return suffix_attention.attend(own, plain, layer_pass.suffix, attention_mask, scale, dropout), None
+    if isinstance(layer_pass, PrefixPass):
+        layer_pass.keep(layer, key, value)
+    output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    return output

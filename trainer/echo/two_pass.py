@@ -1,51 +1,39 @@
-"""The readable reference: the plain pass over the whole batch, then the echo pass over the whole batch.
+"""The readable reference: the plain pass over the whole batch, the echo pass over the whole batch, the loss of both.
 
-Legend: B samples, T columns of the batch, d hidden size. The last column predicts nothing and is not run.
+Legend: B samples, T columns of a whole pass (a batch's but the last), d hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
 import torch
-from torch import Tensor, nn
 
 from trainer.data.batch import Batch
-from trainer.echo.layer_pass import LayerPass, run_layers
-from trainer.model.lora_forward import Injection
+from trainer.echo.chunked_loss import RowLosses, paired_losses
+from trainer.echo.layer_pass import LayerPass, Norms, Paths, receivers_of, receiving_positions, whole_pass
+from trainer.echo.state_distillation import representation_gap
 
 
-def whole_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch) -> Tensor:
-    """One pass over all columns but the last: [B, T - 1, d]."""
-    return run_layers(
-        backbone, layer_pass, batch.input_ids[:, :-1], batch.attention_mask[:, :-1], batch.position_ids[:, :-1]
+def two_pass(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
+    """The losses of a micro-batch whose step runs the echo path, by two whole passes."""
+    # 1. Plain: what ships. On the way it reads the source layers at the boundary.
+    plain_pass = LayerPass(
+        paths.forwards(norms),
+        boundary=batch.boundary,
+        source_layers=paths.source_layers,
+        kept_layers=paths.compared_layers,
     )
+    plain_BTd = whole_pass(paths.backbone, plain_pass, batch)
 
+    # 2. Echo: the same columns again, with what was read injected into the target layers.
+    receiving_BT = receiving_positions(batch, paths.echo.positions)
+    injections = paths.injections(plain_pass, receivers_of(receiving_BT))
+    with paths.echo_gradients():
+        echo_pass = LayerPass(paths.forwards(norms, injections), kept_layers=paths.compared_layers)
+        echo_BTd = whole_pass(paths.backbone, echo_pass, batch)
 
-def receiving_positions(batch: Batch, positions: Literal["answers", "all"]) -> Tensor:
-    """[B, T - 1] bool: the positions that receive the echo."""
-    return batch.before_answers if positions == "answers" else batch.attention_mask[:, :-1]
-
-
-def receivers(positions: Tensor) -> Tensor:
-    """[B x S, B] float32: for each row of a pass over S columns, 1 at its sample if it receives the echo.
-
-    Args:
-        positions: [B, S] bool, the receiving positions.
-    """
-    samples = torch.eye(len(positions), device=positions.device)
-    return (positions[:, :, None] * samples[:, None, :]).flatten(0, 1)
-
-
-def injections(
-    vectors: Mapping[str, Tensor], receiving: Tensor, place: Literal["output", "rank"]
-) -> dict[str, Injection]:
-    """The echo of each target module, by its name.
-
-    Args:
-        vectors: what the echo path made, [B, f] by module name.
-        receiving: [rows, B], see `receivers`.
-        place: where in the module it is added.
-    """
-    return {name: Injection(vector, receiving, place) for name, vector in vectors.items()}
+    # 3. Loss: both cross-entropies and the distillation between them, on the supervised rows.
+    losses = paired_losses(paths.head, batch, plain_BTd, echo_BTd, torch.ones_like(receiving_BT), paths.weights)
+    if not paths.compared_layers:
+        return losses
+    gap = representation_gap(plain_pass.states, echo_pass.states, batch.before_answers)
+    return losses.plus(paths.echo.distillation.representations * gap)

@@ -88,6 +88,7 @@ class Loop:
         loss, echo_loss, distillation_loss = self.accelerator.reduce(sums, reduction="sum").tolist()
         _require_finite(step, loss + echo_loss + distillation_loss, norm)
         self.optimizer.step()
+        self.objective.row_norms.invalidate()  # the weights they were of have just changed
         self.optimizer.zero_grad(set_to_none=True)
         return StepReport(
             step=step,

@@ -127,37 +127,3 @@ class AdaptedForward(LoraVariant):  # type: ignore[misc]
         assert lora_b.bias is None, "scaling at rank r presumes a B without bias"
         update: Tensor = lora_b(low_rank * module.scaling[adapter])
         return update
-
-
-@dataclass
-class PeftForward(LoraVariant):  # type: ignore[misc]
-    """PEFT's own formula plus the echo: what AdaptedForward is tested against, slow for DoRA."""
-
-    variant: LoraVariant | None
-    """PEFT's DoRA variant, or None for LoRA."""
-    injection: Injection | None = None
-    """The echo, if this module receives one."""
-
-    def forward(self, module: LoraLinear, active_adapter: str, x: Tensor, result: Tensor, **extra: Any) -> Tensor:
-        """See AdaptedForward.forward."""
-        scaling, lora_b = module.scaling[active_adapter], module.lora_B[active_adapter]
-        if self.variant is None:
-            lora_a, dropout = module.lora_A[active_adapter], module.lora_dropout[active_adapter]
-            result = result + lora_b(lora_a(dropout(x))) * scaling
-        else:
-            result = self.variant.forward(module, active_adapter=active_adapter, x=x, result=result, **extra)
-        if self.injection is None:
-            return result
-        if self.injection.place == "output":
-            return self.injection.add_to(result)
-        # B is linear, so the echo inside the brackets is a term of its own outside them.
-        echo: Tensor = lora_b(self.injection.add_to(x.new_zeros(*x.shape[:-1], lora_b.in_features))) * scaling
-        return result + (echo if self.variant is None else echo * peft_magnitude_scale(module, active_adapter))
-
-
-def peft_magnitude_scale(module: LoraLinear, adapter: str) -> Tensor:
-    """[o], DoRA's m with the norm taken of the materialised W + s B A, as PEFT takes it."""
-    update = module.lora_B[adapter].weight @ module.lora_A[adapter].weight * module.scaling[adapter]
-    norm = torch.linalg.norm(module.get_base_layer().weight + update.detach(), dim=1)
-    scale: Tensor = module.lora_magnitude_vector[adapter].weight / norm
-    return scale

@@ -14,8 +14,7 @@ import torch
 from transformers import MistralConfig, MistralForCausalLM
 
 from trainer.echo import suffix_attention
-from trainer.echo.layer_pass import Suffix
-from trainer.echo.shared_prefix import _attend_apart, _attend_joined
+from trainer.echo.suffix_attention import Suffix, attend_apart, attend_joined
 
 MATRIX = list(itertools.product(("echo_lora", "echo_dora"), ("output", "rank"), ("echo", "plain"), (False, True)))
 
@@ -45,8 +44,8 @@ def test_every_grouping_of_heads_is_exact_in_both_attentions(
     objectives: ModuleType, method: str, heads: int, prompt: int, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Suffixes of 5 columns: to 15 columns in all the kernel attends, to 44 the formulas of trainer/echo/suffix_attention.py."""
-    batch, formulas = objectives.ragged_batch(prompt=prompt), Mock(side_effect=suffix_attention.attend)
-    monkeypatch.setattr(suffix_attention, "attend", formulas)
+    batch, formulas = objectives.ragged_batch(prompt=prompt), Mock(side_effect=suffix_attention.attend_apart)
+    monkeypatch.setattr(suffix_attention, "attend_apart", formulas)
     results = [
         objectives.gradients(
             objectives.objective_of(
@@ -71,7 +70,7 @@ def test_both_attentions_of_a_suffix_agree(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     runs = torch.ones(2, 5, dtype=torch.bool)
     runs[1, 3:] = False
-    suffix, columns, kinds = Suffix.of(35, runs), torch.arange(40), {"apart": _attend_apart, "joined": _attend_joined}
+    suffix, columns, kinds = Suffix.of(35, runs), torch.arange(40), {"apart": attend_apart, "joined": attend_joined}
     mask = (columns <= columns[35:, None]).expand(2, 1, 5, 40).clone()
     mask[1, :, :, :9] = False
     shapes = [(1, 8, 8, 16), (1, 2, 8, 16), (1, 2, 8, 16), (2, 2, 40, 16), (2, 2, 40, 16)]
@@ -80,8 +79,7 @@ def test_both_attentions_of_a_suffix_agree(dtype: torch.dtype) -> None:
 
     def run(kind: str, dtype: torch.dtype) -> list[torch.Tensor]:
         leaves = [value.to(dtype).requires_grad_() for value in inputs]
-        extra = (0.0,) if kind == "joined" else ()
-        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, mask, 0.25, *extra)  # type: ignore[operator]
+        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, mask, 0.25)  # type: ignore[operator]
         return [output, *torch.autograd.grad(output, leaves, slope.to(dtype))]
 
     exact = run("joined", torch.float64)
