@@ -1,4 +1,4 @@
-"""The story of one evaluation: each arm answers every item, answers become counts, counts become the report."""
+"""The story of one evaluation: each variant answers every item, answers become counts, counts become the report."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from evaluator.subject import Subject
 from evaluator.tasks.load import FEWSHOT_SEED, LoadedTasks
 from evaluator.tasks.suites import Backend, Suite
 from schemas.errors import INTERRUPTED, Interrupted
-from schemas.evaluation.eval_report import Arm, EvalReport, Sample, TaskRecord
+from schemas.evaluation.eval_report import EvalReport, Sample, TaskRecord, Variant
 
 _PACKAGES = ("echo-lora", "torch", "transformers", "peft", "lm-eval", "vllm")
 Logged = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 class LanguageModels(Protocol):
-    """A backend: opens the arms of one subject."""
+    """A backend: opens the variants of one subject."""
 
     notes: tuple[str, ...]
     """What sets its answers apart from the plain base or adapter, for the report's protocol."""
 
-    def open(self, arm: Arm) -> Any:
-        """The arm as an lm-eval language model."""
+    def open(self, variant: Variant) -> Any:
+        """The variant as an lm-eval language model."""
 
     def close(self) -> None:
         """Frees what it holds."""
@@ -72,7 +72,7 @@ class Evaluation:
 
     Attributes:
         report: the scores.
-        samples: every item of every arm.
+        samples: every item of every variant.
         asked: requests that a model answered now; the others were stored.
         seconds: wall time of answering them, the models' opening left out.
     """
@@ -98,15 +98,17 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     if loaded.suite.layout == "humaneval":
         require_an_isolating_runtime()
     notes = cap_new_tokens(loaded.tasks, context_window(subject.base.directory))
-    answered = {arm: _answer(subject, loaded, models, settings, arm) for arm in _arms(subject, settings)}
-    results = {arm: result for arm, (result, _) in answered.items()}
-    logged: dict[Arm, Logged] = {arm: result["samples"] for arm, result in results.items()}
+    answered = {
+        variant: _answer(subject, loaded, models, settings, variant) for variant in _variants(subject, settings)
+    }
+    results = {variant: result for variant, (result, _) in answered.items()}
+    logged: dict[Variant, Logged] = {variant: result["samples"] for variant, result in results.items()}
     require_that_the_adapter_acts(logged)
     samples = {name: _samples(loaded, task, logged, settings) for name, task in loaded.tasks.items()}
     records = {name: _record(loaded, name, task, results, samples[name]) for name, task in loaded.tasks.items()}
-    any_arm = next(iter(logged.values()))
-    notes += cut_prompts(subject.base.directory, [entry for entries in any_arm.values() for entry in entries])
-    everything = tuple(sample for arms in samples.values() for given in arms.values() for sample in given)
+    any_variant = next(iter(logged.values()))
+    notes += cut_prompts(subject.base.directory, [entry for entries in any_variant.values() for entry in entries])
+    everything = tuple(sample for variants in samples.values() for given in variants.values() for sample in given)
     report = _report(subject, loaded, settings, records, list(results), notes, started)
     report = report.model_copy(update={"notes": models.notes})
     recorded = [model for _, model in answered.values()]
@@ -116,22 +118,22 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     return replace(evaluation, report=report.model_copy(update={"samples_sha256": digest}))
 
 
-def _arms(subject: Subject, settings: Settings) -> list[Arm]:
-    arms: list[Arm] = ["base"] if settings.with_base or subject.adapter is None else []
-    return arms + (["adapter"] if subject.adapter else [])
+def _variants(subject: Subject, settings: Settings) -> list[Variant]:
+    variants: list[Variant] = ["base"] if settings.with_base or subject.adapter is None else []
+    return variants + (["adapter"] if subject.adapter else [])
 
 
 def _answer(
-    subject: Subject, loaded: LoadedTasks, models: LanguageModels, settings: Settings, arm: Arm
+    subject: Subject, loaded: LoadedTasks, models: LanguageModels, settings: Settings, variant: Variant
 ) -> tuple[Mapping[str, Any], RecordingModel]:
     from lm_eval.evaluator import evaluate as run_lm_eval
 
-    store = ResponseStore(settings.answers / f"{settings.backend}-{_store_key(subject, settings, arm)}.jsonl")
+    store = ResponseStore(settings.answers / f"{settings.backend}-{_store_key(subject, settings, variant)}.jsonl")
     for task in loaded.tasks.values():
-        task.set_fewshot_seed(seed=FEWSHOT_SEED)  # both arms draw the same shots
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)  # both variants draw the same shots
     with _progress() as progress:
-        label = f"{loaded.suite.name} · {subject.name if arm == 'adapter' else 'base'}"
-        model = RecordingModel(lambda: models.open(arm), store, settings.batch_size, progress, label)
+        label = f"{loaded.suite.name} · {subject.name if variant == 'adapter' else 'base'}"
+        model = RecordingModel(lambda: models.open(variant), store, settings.batch_size, progress, label)
         try:
             result: Mapping[str, Any] = run_lm_eval(
                 lm=model,
@@ -149,19 +151,19 @@ def _answer(
 
 
 def _samples(
-    loaded: LoadedTasks, task: Any, logged: Mapping[Arm, Logged], settings: Settings
-) -> Mapping[Arm, Sequence[Sample]]:
-    rows = {arm: entries[task.task_name] for arm, entries in logged.items()}
+    loaded: LoadedTasks, task: Any, logged: Mapping[Variant, Logged], settings: Settings
+) -> Mapping[Variant, Sequence[Sample]]:
+    rows = {variant: entries[task.task_name] for variant, entries in logged.items()}
     if loaded.suite.layout == "humaneval":
         with _progress() as progress:
             return judge_completions(task, rows, settings.answers, progress)
-    return {arm: read_samples(loaded.suite, task, entries, arm) for arm, entries in rows.items()}
+    return {variant: read_samples(loaded.suite, task, entries, variant) for variant, entries in rows.items()}
 
 
-def _store_key(subject: Subject, settings: Settings, arm: Arm) -> str:
+def _store_key(subject: Subject, settings: Settings, variant: Variant) -> str:
     """Everything but the request that an answer depends on."""
-    parts = [subject.identity(arm), settings.backend, settings.device, *sorted(_versions().items())]
-    parts += ["merged"] if settings.merge and arm == "adapter" else []
+    parts = [subject.identity(variant), settings.backend, settings.device, *sorted(_versions().items())]
+    parts += ["merged"] if settings.merge and variant == "adapter" else []
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -169,12 +171,12 @@ def _record(
     loaded: LoadedTasks,
     name: str,
     task: Any,
-    results: Mapping[Arm, Mapping[str, Any]],
-    samples: Mapping[Arm, Sequence[Sample]],
+    results: Mapping[Variant, Mapping[str, Any]],
+    samples: Mapping[Variant, Sequence[Sample]],
 ) -> TaskRecord:
     suite = loaded.suite
     prompts = {prompts_sha256(result["samples"][name]) for result in results.values()}
-    assert len(prompts) == 1, "the arms were asked different things"
+    assert len(prompts) == 1, "the variants were asked different things"
     logged = next(iter(results.values()))["samples"][name]
     free_text = task.OUTPUT_TYPE == "generate_until" and suite.layout != "records"
     return TaskRecord(
@@ -183,9 +185,11 @@ def _record(
         documents_sha256=documents_sha256(logged),
         prompts_sha256=prompts.pop(),
         generation_sha256=generation_sha256(suite, task),
-        arms={
-            arm: score_task(suite.metric, samples[arm], _secondary(suite, result["results"][name], samples[arm]))
-            for arm, result in results.items()
+        variants={
+            variant: score_task(
+                suite.metric, samples[variant], _secondary(suite, result["results"][name], samples[variant])
+            )
+            for variant, result in results.items()
         },
     )
 
@@ -204,7 +208,7 @@ def _report(
     loaded: LoadedTasks,
     settings: Settings,
     records: Mapping[str, TaskRecord],
-    arms: Sequence[Arm],
+    variants: Sequence[Variant],
     notes: tuple[str, ...],
     started: float,
 ) -> EvalReport:
@@ -219,7 +223,7 @@ def _report(
         limit=settings.limit,
         seed=FEWSHOT_SEED,
         tasks=dict(records),
-        macro={arm: macro_average(records, arm) for arm in arms},
+        macro={variant: macro_average(records, variant) for variant in variants},
         samples_sha256="0" * 64,  # filled in once the samples are in order
         seconds=time.monotonic() - started,
         versions=_versions(),

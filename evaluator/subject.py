@@ -11,7 +11,7 @@ from typing import Literal
 from schemas.adapter_reader import VerifiedAdapter, read_adapter
 from schemas.document import sha256_of
 from schemas.errors import UserError
-from schemas.evaluation.eval_report import AdapterReference, Arm, BaseReference
+from schemas.evaluation.eval_report import AdapterReference, BaseReference, Variant
 from schemas.find_base import BaseModelFiles, find_base, find_trained_base
 from schemas.run_directory import RunDirectory
 
@@ -55,11 +55,11 @@ class Subject:
         """The run's name."""
         return self.adapter.manifest.name if self.adapter else self.run.root.name
 
-    def identity(self, arm: Arm) -> str:
-        """What an arm's answers depend on: hashes of weights, configuration and tokenizer, never a name."""
+    def identity(self, variant: Variant) -> str:
+        """What a variant's answers depend on: hashes of weights, configuration and tokenizer, never a name."""
         base = self.base
         parts = [base.reference.config_sha256, base.reference.weights_sha256, base.tokenizer_sha256, self.dtype]
-        if arm == "adapter":
+        if variant == "adapter":
             assert self.adapter is not None
             files = self.adapter.manifest.files
             parts += [files[name].sha256 for name in ("adapter_config.json", "adapter_model.safetensors")]

@@ -82,7 +82,7 @@ class Document(Section):
             UserError: the data do not fit the schema.
         """
         expected = cls.model_fields["schema_version"].default
-        data = cls._upgraded(data)
+        data = cls.upgraded(data)
         if isinstance(data, dict) and data.get("schema_version", expected) != expected:
             raise UserError(
                 f"the {cls.title} has schema version {data['schema_version']!r}, this release reads {expected!r}",
@@ -96,7 +96,7 @@ class Document(Section):
             raise UserError(f"the {cls.title} does not fit its schema\n{describe(error)}", where=where) from None
 
     @classmethod
-    def _upgraded(cls, data: Any) -> Any:
+    def upgraded(cls, data: Any) -> Any:
         """The data in the words of this release, from whichever version they were written in."""
         while isinstance(data, dict):
             version = data.get("schema_version", "1")

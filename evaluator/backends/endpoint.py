@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from evaluator.backends.context_window import DEFAULT_NEW_TOKENS, Request, context_window, left_truncated
 from evaluator.subject import Subject
 from schemas.errors import UserError
-from schemas.evaluation.eval_report import Arm
+from schemas.evaluation.eval_report import Variant
 
 _CONCURRENT = 16
 _SECONDS = 300.0
@@ -26,7 +26,7 @@ _RETRIES = 4
 
 
 class EndpointBackend:
-    """Asks one endpoint for both arms, by the names under which it lists them."""
+    """Asks one endpoint for both variants, by the names under which it lists them."""
 
     notes: tuple[str, ...] = ()
 
@@ -35,14 +35,14 @@ class EndpointBackend:
         key = _read_key(key_file) if key_file else "none"
         self._client = OpenAI(base_url=url, api_key=key, max_retries=_RETRIES, timeout=_SECONDS)
 
-    def open(self, arm: Arm) -> EndpointModel:
-        """The arm's model at the endpoint.
+    def open(self, variant: Variant) -> EndpointModel:
+        """The variant's model at the endpoint.
 
         Raises:
             UserError: the endpoint does not answer, does not list the model, or serves something else under its name.
         """
-        model = EndpointModel(self._client, self._listed(arm), self._subject.base.directory)
-        if arm == "adapter":
+        model = EndpointModel(self._client, self._listed(variant), self._subject.base.directory)
+        if variant == "adapter":
             self._require_this_adapter(model)
         return model
 
@@ -50,15 +50,17 @@ class EndpointBackend:
         """Ends the connections; the endpoint itself is not ours to stop."""
         self._client.close()
 
-    def _listed(self, arm: Arm) -> str:
+    def _listed(self, variant: Variant) -> str:
         models = _guarded(self._url, lambda: list(self._client.models.list()))
         parents: dict[str, str | None] = {model.id: (model.model_extra or {}).get("parent") for model in models}
-        if arm == "adapter" and self._subject.name in parents:
+        if variant == "adapter" and self._subject.name in parents:
             return self._subject.name
         bases = [name for name, parent in parents.items() if not parent and name != self._subject.name]
-        if arm == "base" and len(bases) == 1:
+        if variant == "base" and len(bases) == 1:
             return bases[0]
-        wanted = f"the adapter {self._subject.name}" if arm == "adapter" else "a base model (leave it out: --no-base)"
+        wanted = (
+            f"the adapter {self._subject.name}" if variant == "adapter" else "a base model (leave it out: --no-base)"
+        )
         raise UserError(
             f"the endpoint does not serve {wanted}; it lists {', '.join(parents) or 'nothing'}",
             where=self._url,

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from evaluator.backends.context_window import Request, left_truncated
 from evaluator.subject import Subject
 from schemas.errors import UserError
-from schemas.evaluation.eval_report import Arm
+from schemas.evaluation.eval_report import Variant
 
 
 class TransformersBackend:
@@ -30,13 +30,13 @@ class TransformersBackend:
         self._subject, self._device, self._batch_size = subject, device, batch_size
         self._base: PreTrainedModel | None = None
 
-    def open(self, arm: Arm) -> HFLM:
-        """The arm's language model, in eval mode."""
+    def open(self, variant: Variant) -> HFLM:
+        """The variant's language model, in eval mode."""
         directory = self._subject.base.directory
         if self._base is None:
             self._base = _load(self._subject, self._device)
         model: Any = self._base
-        if arm == "adapter":
+        if variant == "adapter":
             assert self._subject.adapter is not None
             model = PeftModel.from_pretrained(model, str(self._subject.adapter.directory)).eval()
         _require_finite_logits(model)

@@ -1,6 +1,6 @@
 """The fast backend: vLLM's offline engine under lm-eval's VLLM class, plain LoRA unmerged as it is served, DoRA merged.
 
-One engine serves both arms of a LoRA run. vLLM refuses DoRA adapters, so theirs is merged in float32, cast once, and the
+One engine serves both variants of a LoRA run. vLLM refuses DoRA adapters, so theirs is merged in float32, cast once, and the
 report's notes say so. LoRA is merged on request: vLLM's CPU build gathers an adapter's weights for each token, and reads
 prompts some ten times more slowly with an adapter than without.
 """
@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from evaluator.subject import Subject
 from schemas.errors import UserError
-from schemas.evaluation.eval_report import Arm
+from schemas.evaluation.eval_report import Variant
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build only
 
@@ -52,12 +52,12 @@ class VllmBackend:
             kind = "DoRA" if adapter.use_dora else "LoRA"
             self.notes = (f"{kind} merged into the base in float32 for vLLM",)
 
-    def open(self, arm: Arm) -> VllmModel:
-        """The arm's language model; the arms of an unmerged run share an engine."""
-        if arm == "adapter" and self._merges:
+    def open(self, variant: Variant) -> VllmModel:
+        """The variant's language model; the variants of an unmerged run share an engine."""
+        if variant == "adapter" and self._merges:
             return self._start(self._merged())
         engine = self._start(self._subject.base.directory)
-        engine.lora_request = engine.adapter_request if arm == "adapter" else None
+        engine.lora_request = engine.adapter_request if variant == "adapter" else None
         return engine
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="generate everything anew, so that samples/s are measured")
     parser.add_argument(
         "--with", dest="backends", type=lambda text: text.split(","), default=["hf", "vllm"], metavar="A,B",
-        help="backends, the reference first (default: hf,vllm)",
+        help="backends, the baseline first (default: hf,vllm)",
     )  # fmt: skip
     add_model_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -96,8 +96,8 @@ def agreement(subject: Subject, evaluations: dict[BackendName, Evaluation]) -> A
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(subject.base.directory)
-    reference, *others = evaluations
-    report, adapter = evaluations[reference].report, subject.adapter_reference()
+    baseline, *others = evaluations
+    report, adapter = evaluations[baseline].report, subject.adapter_reference()
     assert adapter is not None, "agreement is about an adapter"
     return AgreementReport(
         suite=report.suite,
@@ -108,7 +108,7 @@ def agreement(subject: Subject, evaluations: dict[BackendName, Evaluation]) -> A
         limit=report.limit,
         backends={name: _pace(evaluation) for name, evaluation in evaluations.items()},
         pairs=tuple(
-            compare(reference, evaluations[reference].samples, other, evaluations[other].samples, tokenizer)
+            compare(baseline, evaluations[baseline].samples, other, evaluations[other].samples, tokenizer)
             for other in others
         ),
     )
@@ -131,7 +131,7 @@ def compare(
     """Compares two backends' samples of one adapter, item by item.
 
     Args:
-        first: the reference backend.
+        first: the backend that the other is compared with.
         ours: its samples.
         second: the other backend.
         theirs: its samples, of the same items in the same order.

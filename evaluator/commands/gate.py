@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from evaluator.comparison.paired import PairedResult, Resampling, compare_pair
-from evaluator.comparison.pairing import BASE, adapter_of, opponents_of, require_complete, require_opponents
-from evaluator.comparison.scored_run import Contestant, read_evaluation, suites_of
+from evaluator.comparison.pairing import BASE, adapter_of, baselines_of, require_baselines, require_complete
+from evaluator.comparison.scored_run import ScoredRun, read_evaluation, suites_of
 from evaluator.gate.checks import Case, apply_checks
 from evaluator.gate.junit import to_junit
 from evaluator.gate.markdown import to_markdown
@@ -46,7 +46,7 @@ def gate(
 
     Args:
         runs: run directories, the one to be served first.
-        against: the reference: run directories (seeds of one configuration), or `base`, or nothing.
+        against: the baseline: run directories (seeds of one configuration), or `base`, or nothing.
         policy: the conditions.
         suites: the policy's suites to judge; None takes all that are required or evaluated.
 
@@ -56,23 +56,23 @@ def gate(
     _require_sensible(runs, against, policy)
     judged = _select_suites(policy, runs[0], suites)
     settings = Resampling(policy.confidence, policy.resamples, policy.seed)
-    contestants: list[Contestant] = []
+    scored_runs: list[ScoredRun] = []
     comparisons: list[PairedResult] = []
     checks: list[CheckResult] = []
     for suite in judged:
         conditions = policy.suites[suite]
         candidates = [adapter_of(read_evaluation(run, suite)) for run in runs]
-        opponents = opponents_of(candidates[0], against, suite)
-        present = [*candidates, *(one for side in opponents.values() for one in side)]
+        baselines = baselines_of(candidates[0], against, suite)
+        present = [*candidates, *(one for group in baselines.values() for one in group)]
         require_complete(present, conditions)
-        require_opponents(conditions, opponents, candidates[0])
-        results = {name: compare_pair(candidates, side, settings) for name, side in opponents.items()}
+        require_baselines(conditions, baselines, candidates[0])
+        results = {name: compare_pair(candidates, group, settings) for name, group in baselines.items()}
         if list(against) == [BASE]:
-            results["reference"] = results["base"]
+            results["baseline"] = results["base"]
         checks += apply_checks(conditions, Case(candidates[0], results, settings))
-        comparisons += [results[name] for name in opponents]
-        contestants += present
-    return _verdict(policy, against, judged, contestants, comparisons, checks)
+        comparisons += [results[name] for name in baselines]
+        scored_runs += present
+    return _verdict(policy, against, judged, scored_runs, comparisons, checks)
 
 
 def write_verdict(verdict: Verdict, run: RunDirectory) -> tuple[Path, Path, Path]:
@@ -90,10 +90,10 @@ def _require_sensible(runs: Sequence[Path], against: Sequence[str], policy: Gate
     if len(set(resolved)) != len(resolved):
         raise UserError("a run is named twice", where=" ".join(named), fix="compare different runs")
     if BASE in against and len(against) > 1:
-        raise UserError("the base model and runs cannot be one reference", where=" ".join(against))
-    if policy.needs_reference and not against:
+        raise UserError("the base model and runs cannot be one baseline", where=" ".join(against))
+    if policy.needs_baseline and not against:
         raise UserError(
-            f"the policy {policy.name} compares with a reference, and none is named",
+            f"the policy {policy.name} compares with a baseline, and none is named",
             fix="add --against RUN2, or --against base",
         )
 
@@ -126,11 +126,11 @@ def _verdict(
     policy: GatePolicy,
     against: Sequence[str],
     judged: Sequence[str],
-    contestants: Sequence[Contestant],
+    scored_runs: Sequence[ScoredRun],
     comparisons: Sequence[PairedResult],
     checks: Sequence[CheckResult],
 ) -> Verdict:
-    adapter = contestants[0].evaluation.report.adapter
+    adapter = scored_runs[0].evaluation.report.adapter
     decision = worst(check.decision for check in checks)
     return Verdict(
         created=datetime.now(UTC),
@@ -142,7 +142,7 @@ def _verdict(
         checks=tuple(checks),
         comparisons=tuple(result.document for result in comparisons),
         suites_left_out=tuple(name for name in policy.suites if name not in judged),
-        evidence=_evidence(contestants),
+        evidence=_evidence(scored_runs),
     )
 
 
@@ -157,8 +157,8 @@ def _reason(checks: Sequence[CheckResult]) -> str:
     return f"{decisive[0].kind.replace('_', '-').capitalize()} {verb}{more}. {decisive[0].reason}."
 
 
-def _evidence(contestants: Sequence[Contestant]) -> tuple[Evidence, ...]:
-    evaluations = {id(one.evaluation): one.evaluation for one in contestants}
+def _evidence(scored_runs: Sequence[ScoredRun]) -> tuple[Evidence, ...]:
+    evaluations = {id(one.evaluation): one.evaluation for one in scored_runs}
     return tuple(
         Evidence(
             run=one.name,

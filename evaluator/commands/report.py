@@ -11,8 +11,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluator.comparison.paired import Resampling
-from evaluator.comparison.seed_groups import find_side, read_sides, shared_suites
-from evaluator.comparison.summary import Standings, finding, standings
+from evaluator.comparison.seed_groups import find_seed_group, read_seed_groups, shared_suites
+from evaluator.comparison.summary import Summary, finding, summarise
 from evaluator.gate.table import p_text, points, summaries
 from evaluator.report.contents import attestation_facts, headline, loss_plot, section
 from evaluator.report.sample_browser import browser_data, to_script
@@ -41,19 +41,20 @@ def report_page(
     Args:
         runs: run directories; the page is about the first.
         suites: what to show; None takes every suite that all runs share.
-        against: the reference side, as in `compare`.
+        against: the baseline, as in `compare`.
         samples: most items in the sample browser.
 
     Raises:
         UserError: a report is missing, does not verify, or cannot be compared with the others.
     """
-    results = [_standings(runs, suite, against) for suite in shared_suites(runs, suites)]
+    results = [_summary(runs, suite, against) for suite in shared_suites(runs, suites)]
     subjects = [
         next(
             one
             for row in result.rows
-            for one in row.side.contestants
-            if one.evaluation.run.root == runs[0] and (one.arm == "adapter" or one.evaluation.report.adapter is None)
+            for one in row.group.runs
+            if one.evaluation.run.root == runs[0]
+            and (one.variant == "adapter" or one.evaluation.report.adapter is None)
         )
         for result in results
     ]
@@ -75,9 +76,9 @@ def report_page(
     )
 
 
-def _standings(runs: Sequence[Path], suite: str, against: str | None) -> Standings:
-    sides = read_sides(runs, suite)
-    return standings(sides, find_side(sides, against), Resampling())
+def _summary(runs: Sequence[Path], suite: str, against: str | None) -> Summary:
+    groups = read_seed_groups(runs, suite)
+    return summarise(groups, find_seed_group(groups, against), Resampling())
 
 
 def environment(*packages: tuple[str, str]) -> Environment:
@@ -113,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: RUN/report.html)")
     parser.add_argument("--suite", nargs="+", metavar="NAME", help="suites to show (default: all that the runs share)")
     parser.add_argument(
-        "--against", metavar="RUN", help="the reference: one of the runs, or base (default: the last run)"
+        "--against", metavar="RUN", help="the baseline: one of the runs, or base (default: the last run)"
     )
     parser.add_argument(
         "--samples",

@@ -113,26 +113,26 @@ class SeedNoise:
     """The level above the items: training again with another seed.
 
     Resampling three seeds with replacement covers far less than it says (variance short by a third, tails of a normal).
-    The seed level is therefore drawn from Student's t with the pooled variance of both sides: the parametric counterpart
+    The seed level is therefore drawn from Student's t with the pooled variance of both seed groups: the parametric counterpart
     of the hierarchical bootstrap (Davison and Hinkley, 1997, section 3.8), exact for normal seed effects.
     """
 
     standard_error: float
-    """Of the difference of the sides' means."""
+    """Of the difference of the groups' means."""
     degrees: int
     """Degrees of freedom of the pooled variance."""
 
     @classmethod
-    def between(cls, sides: Sequence[Sequence[float]]) -> SeedNoise | None:
-        """From each side's score per seed; an untrained side (the base) is left out by the caller.
+    def between(cls, groups: Sequence[Sequence[float]]) -> SeedNoise | None:
+        """From each seed group's score per seed; an untrained group (the base) is left out by the caller.
 
-        None where no side has two seeds: then nothing is known about seeds.
+        None where no group has two seeds: then nothing is known about seeds.
         """
-        degrees = sum(len(side) - 1 for side in sides)
+        degrees = sum(len(group) - 1 for group in groups)
         if degrees == 0:
             return None
-        variance = sum(float(np.var(side, ddof=1)) * (len(side) - 1) for side in sides if len(side) > 1) / degrees
-        return cls(math.sqrt(variance * sum(1 / len(side) for side in sides)), degrees)
+        variance = sum(float(np.var(group, ddof=1)) * (len(group) - 1) for group in groups if len(group) > 1) / degrees
+        return cls(math.sqrt(variance * sum(1 / len(group) for group in groups)), degrees)
 
     def widen(self, distribution: Distribution, student: Array) -> Distribution:
         """Adds the seed level to an item-level distribution; `student` is [R] draws of Student's t."""

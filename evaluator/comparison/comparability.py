@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from evaluator.comparison.scored_run import Contestant
+from evaluator.comparison.scored_run import ScoredRun
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import EvalReport, TaskRecord
 
@@ -13,13 +13,13 @@ TASK_RULES = ("version", "documents_sha256", "prompts_sha256", "generation_sha25
 HARMLESS = ("backend", "dtype", "seed", "notes")
 
 
-def require_comparable(contestants: Sequence[Contestant]) -> tuple[str, ...]:
-    """Holds every contestant against the first and returns what differs without harm, as notes.
+def require_comparable(scored_runs: Sequence[ScoredRun]) -> tuple[str, ...]:
+    """Holds every scored_run against the first and returns what differs without harm, as notes.
 
     Raises:
         UserError: with every difference that makes a paired comparison meaningless.
     """
-    first, *others = contestants
+    first, *others = scored_runs
     differences = [
         f"{first.evaluation.name} / {other.evaluation.name}: {difference}"
         for other in others
@@ -32,10 +32,10 @@ def require_comparable(contestants: Sequence[Contestant]) -> tuple[str, ...]:
         listed = "\n".join(f"  - {difference}" for difference in dict.fromkeys(differences))
         raise UserError(
             f"these reports cannot be compared item by item\n{listed}",
-            where=", ".join(dict.fromkeys(str(one.evaluation.run.root) for one in contestants)),
+            where=", ".join(dict.fromkeys(str(one.evaluation.run.root) for one in scored_runs)),
             fix="evaluate all runs with the same suite, limit and release",
         )
-    return tuple(_notes([one.evaluation.report for one in contestants]))
+    return tuple(_notes([one.evaluation.report for one in scored_runs]))
 
 
 def report_differences(one: EvalReport, other: EvalReport) -> Iterator[str]:
@@ -53,12 +53,12 @@ def _task_differences(one: TaskRecord, other: TaskRecord) -> Iterator[str]:
     for rule in TASK_RULES:
         if getattr(one, rule) != getattr(other, rule):
             yield f"{rule}: {_short(getattr(one, rule))} / {_short(getattr(other, rule))}"
-    metrics = [sorted({score.metric for score in record.arms.values()}) for record in (one, other)]
+    metrics = [sorted({score.metric for score in record.variants.values()}) for record in (one, other)]
     if metrics[0] != metrics[1]:
         yield f"metric: {', '.join(metrics[0])} / {', '.join(metrics[1])}"
 
 
-def _pairing(one: Contestant, other: Contestant) -> Iterator[str]:
+def _pairing(one: ScoredRun, other: ScoredRun) -> Iterator[str]:
     """Guards the pairing itself: equal hashes promise equal items, and here each promise is kept or named."""
     for task in one.evaluation.report.tasks.keys() & other.evaluation.report.tasks.keys():
         first, second = one.samples(task), other.samples(task)

@@ -1,6 +1,6 @@
-"""Two sides on the same items: who fixed what, who broke what, and how sure that makes us.
+"""Two seed groups on the same items: who fixed what, who broke what, and how sure that makes us.
 
-Legend: S runs (seeds) of a side, N items of a task, R resamples.
+Legend: S runs of a seed group, N items of a task, R resamples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, resample_mean
 from evaluator.comparison.comparability import require_comparable
-from evaluator.comparison.scored_run import Contestant, cluster_of
+from evaluator.comparison.scored_run import ScoredRun, cluster_of
 from evaluator.comparison.significance import holm, mcnemar_exact, minimum_detectable_effect
 from schemas.evaluation.eval_report import Sample
 from schemas.evaluation.verdict import Comparison, Difference, PairedTask
@@ -36,9 +36,9 @@ class TaskPair:
     """One task of a paired comparison, with its distribution."""
 
     candidates: Array
-    """[S, N] 1 where a run of the candidate's side is right."""
-    opponents: Array
-    """[S', N] the same of the opponent's side."""
+    """[S, N] 1 where a run of the candidate's is right."""
+    baselines: Array
+    """[S', N] the same of the baseline's."""
     clusters: tuple[object, ...]
     """[N] cluster labels."""
     distribution: Distribution
@@ -47,16 +47,16 @@ class TaskPair:
     @property
     def fixed(self) -> int:
         """Pairs of runs and items that only the candidate got right."""
-        return int(np.einsum("sn,rn->", self.candidates, 1 - self.opponents).round())
+        return int(np.einsum("sn,rn->", self.candidates, 1 - self.baselines).round())
 
     @property
     def broken(self) -> int:
-        """Pairs of runs and items that only the opponent got right."""
-        return int(np.einsum("sn,rn->", 1 - self.candidates, self.opponents).round())
+        """Pairs of runs and items that only the baseline got right."""
+        return int(np.einsum("sn,rn->", 1 - self.candidates, self.baselines).round())
 
     def p_value(self) -> float:
         """Exact McNemar between two runs; with more runs answers are no longer binary, and the bootstrap answers."""
-        single = len(self.candidates) == len(self.opponents) == 1
+        single = len(self.candidates) == len(self.baselines) == 1
         return mcnemar_exact(self.fixed, self.broken) if single else self.distribution.p_value()
 
 
@@ -64,8 +64,8 @@ class TaskPair:
 class PairedResult:
     """A comparison with its full distributions, from which intervals of any level can be read."""
 
-    candidates: tuple[Contestant, ...]
-    opponents: tuple[Contestant, ...]
+    candidates: tuple[ScoredRun, ...]
+    baselines: tuple[ScoredRun, ...]
     tasks: Mapping[str, TaskPair]
     macro: Distribution
     seeds: SeedNoise | None
@@ -80,8 +80,8 @@ class PairedResult:
         return Comparison(
             suite=self.candidates[0].evaluation.report.suite,
             candidates=tuple(one.name for one in self.candidates),
-            opponents=tuple(one.name for one in self.opponents),
-            opponent_arm=self.opponents[0].arm,
+            baselines=tuple(one.name for one in self.baselines),
+            baseline_variant=self.baselines[0].variant,
             macro=self._difference(self.macro, self.macro.p_value()),
             tasks={name: self._task(task, p_values[name], adjusted[name]) for name, task in self.tasks.items()},
             seed_standard_error=self.seeds.standard_error if self.seeds else None,
@@ -102,7 +102,7 @@ class PairedResult:
             items=task.candidates.shape[1],
             clusters=len(set(task.clusters)),
             candidate=float(task.candidates.mean()),
-            opponent=float(task.opponents.mean()),
+            baseline=float(task.baselines.mean()),
             fixed=task.fixed,
             broken=task.broken,
             difference=self._difference(task.distribution, p_value),
@@ -111,74 +111,74 @@ class PairedResult:
 
 
 def compare_pair(
-    candidates: Sequence[Contestant],
-    opponents: Sequence[Contestant],
+    candidates: Sequence[ScoredRun],
+    baselines: Sequence[ScoredRun],
     settings: Resampling,
     *,
     by_seed: bool = False,
 ) -> PairedResult:
-    """Compares two sides item by item; several runs of a side are seeds of one configuration.
+    """Compares two seed groups item by item: the runs of a group are seeds of one configuration.
 
     Args:
-        candidates, opponents: the runs of either side.
+        candidates, baselines: the runs of either group.
         settings: how the distributions are drawn.
-        by_seed: the runs of the two sides are pairs, in this order, that share a seed and with it their data order.
+        by_seed: the runs of the two groups are pairs, in this order, that share a seed and with it their data order.
 
     Raises:
         UserError: the reports do not answer the same items under the same rules.
     """
-    notes = require_comparable([*candidates, *opponents])
+    notes = require_comparable([*candidates, *baselines])
     generator = np.random.default_rng(settings.seed)
     tasks = {
-        name: _task_pair(name, candidates, opponents, settings.resamples, generator)
+        name: _task_pair(name, candidates, baselines, settings.resamples, generator)
         for name in candidates[0].evaluation.report.tasks
     }
     macro = macro_average([task.distribution for task in tasks.values()])
-    trained = [index for index, side in enumerate((candidates, opponents)) if side[0].arm == "adapter"]
+    trained = [index for index, group in enumerate((candidates, baselines)) if group[0].variant == "adapter"]
     seeds = SeedNoise.between(_levels([_macro_by_run(tasks, index) for index in trained], by_seed))
     if seeds:
         student = generator.standard_t(seeds.degrees, size=settings.resamples)
         macro = seeds.widen(macro, student)
         tasks = {name: _with_seeds(task, trained, student, by_seed) for name, task in tasks.items()}
-    return PairedResult(tuple(candidates), tuple(opponents), tasks, macro, seeds, notes, settings.confidence)
+    return PairedResult(tuple(candidates), tuple(baselines), tasks, macro, seeds, notes, settings.confidence)
 
 
 def _task_pair(
     task: str,
-    candidates: Sequence[Contestant],
-    opponents: Sequence[Contestant],
+    candidates: Sequence[ScoredRun],
+    baselines: Sequence[ScoredRun],
     resamples: int,
     generator: np.random.Generator,
 ) -> TaskPair:
     items = sorted(candidates[0].samples(task))
-    # An item without a score counts against the candidate on both sides; the policy bounds how many there may be.
-    sides = [
-        np.array([[_right(one.samples(task)[item], unscored=favour) for item in items] for one in side])
-        for side, favour in ((candidates, 0.0), (opponents, 1.0))
+    # An item without a score counts against the candidate in both groups; the policy bounds how many there may be.
+    groups = [
+        np.array([[_right(one.samples(task)[item], unscored=favour) for item in items] for one in group])
+        for group, favour in ((candidates, 0.0), (baselines, 1.0))
     ]
-    reference = candidates[0].samples(task)
-    clusters = tuple(cluster_of(reference[item]) for item in items)
-    difference = sides[0].mean(axis=0) - sides[1].mean(axis=0)
+    first = candidates[0].samples(task)
+    clusters = tuple(cluster_of(first[item]) for item in items)
+    difference = groups[0].mean(axis=0) - groups[1].mean(axis=0)
     distribution = resample_mean(difference, clusters, bounds=(-1.0, 1.0), resamples=resamples, generator=generator)
-    return TaskPair(sides[0], sides[1], clusters, distribution)
+    return TaskPair(groups[0], groups[1], clusters, distribution)
 
 
 def _right(sample: Sample, unscored: float) -> float:
     return unscored if sample.outcome == "unscored" else float(sample.outcome == "correct")
 
 
-def _macro_by_run(tasks: Mapping[str, TaskPair], side: int) -> list[float]:
-    scores = [(task.candidates, task.opponents)[side].mean(axis=1) for task in tasks.values()]  # [tasks][S]
+def _macro_by_run(tasks: Mapping[str, TaskPair], group: int) -> list[float]:
+    scores = [(task.candidates, task.baselines)[group].mean(axis=1) for task in tasks.values()]  # [tasks][S]
     return [float(score) for score in np.mean(scores, axis=0)]
 
 
-def _levels(sides: Sequence[Sequence[float]], by_seed: bool) -> Sequence[Sequence[float]]:
-    """The samples whose spread is the seeds' noise: each side's scores, or the differences of pairs that share a seed."""
-    return [[one - other for one, other in zip(*sides, strict=True)]] if by_seed else sides
+def _levels(groups: Sequence[Sequence[float]], by_seed: bool) -> Sequence[Sequence[float]]:
+    """The samples whose spread is the seeds' noise: each group's scores, or the differences of pairs that share a seed."""
+    return [[one - other for one, other in zip(*groups, strict=True)]] if by_seed else groups
 
 
 def _with_seeds(task: TaskPair, trained: Sequence[int], student: Array, by_seed: bool) -> TaskPair:
-    sides = (task.candidates, task.opponents)
-    scores = [[float(score) for score in sides[index].mean(axis=1)] for index in trained]
+    groups = (task.candidates, task.baselines)
+    scores = [[float(score) for score in groups[index].mean(axis=1)] for index in trained]
     seeds = SeedNoise.between(_levels(scores, by_seed))
     return replace(task, distribution=seeds.widen(task.distribution, student)) if seeds else task

@@ -1,20 +1,20 @@
-"""Who meets whom, and whether they are fit to: the adapter as it lies on the disk, its opponents, complete reports."""
+"""What is compared with what, and whether it may be: the adapter as it lies on the disk, its baselines, complete reports."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.comparison.scored_run import Contestant, Evaluation, read_evaluation
+from evaluator.comparison.scored_run import Evaluation, ScoredRun, read_evaluation
 from schemas.document import sha256_of
 from schemas.errors import UserError
-from schemas.evaluation.gate_policy import Opponent, SuitePolicy
+from schemas.evaluation.gate_policy import Baseline, SuitePolicy
 
 BASE = "base"
 
 
-def adapter_of(evaluation: Evaluation) -> Contestant:
-    """The adapter's arm, once it is sure that the report is of the adapter that lies in the run directory now.
+def adapter_of(evaluation: Evaluation) -> ScoredRun:
+    """The adapter's answers, once it is sure that the report is of the adapter that lies in the run directory now.
 
     Raises:
         UserError: the report scores only a base model, or another adapter.
@@ -28,33 +28,33 @@ def adapter_of(evaluation: Evaluation) -> Contestant:
             where=manifest,
             fix=f"python -m evaluator {evaluation.run.root} --suite {evaluation.report.suite}",
         )
-    return Contestant(evaluation, "adapter")
+    return ScoredRun(evaluation, "adapter")
 
 
-def opponents_of(candidate: Contestant, against: Sequence[str], suite: str) -> dict[Opponent, list[Contestant]]:
-    """The base arm of the candidate's own report, where it has one, and the reference, where one is named.
+def baselines_of(candidate: ScoredRun, against: Sequence[str], suite: str) -> dict[Baseline, list[ScoredRun]]:
+    """The base of the candidate's own report, where it has one, and the baseline, where one is named.
 
     Raises:
-        UserError: `base` is asked for and the report has no base arm.
+        UserError: `base` is asked for and the report does not score it.
     """
-    opponents: dict[Opponent, list[Contestant]] = {}
+    baselines: dict[Baseline, list[ScoredRun]] = {}
     if "base" in candidate.evaluation.report.macro:
-        opponents["base"] = [Contestant(candidate.evaluation, "base")]
+        baselines["base"] = [ScoredRun(candidate.evaluation, "base")]
     elif BASE in against:
-        raise UserError("the report has no base arm", where=candidate.evaluation.run.root, fix="evaluate again")
+        raise UserError("the report does not score the base", where=candidate.evaluation.run.root, fix="evaluate again")
     if against and BASE not in against:
         evaluations = [read_evaluation(Path(run), suite) for run in against]
-        opponents["reference"] = [Contestant(one, "adapter" if one.report.adapter else "base") for one in evaluations]
-    return opponents
+        baselines["baseline"] = [ScoredRun(one, "adapter" if one.report.adapter else "base") for one in evaluations]
+    return baselines
 
 
-def require_complete(contestants: Sequence[Contestant], conditions: SuitePolicy) -> None:
-    """Every contestant has the tasks, the items and the scores that the policy's conditions ask for.
+def require_complete(scored_runs: Sequence[ScoredRun], conditions: SuitePolicy) -> None:
+    """Every scored_run has the tasks, the items and the scores that the policy's conditions ask for.
 
     Raises:
         UserError: a required task is missing, the report is of a part of the suite, or too many items have no score.
     """
-    for one in contestants:
+    for one in scored_runs:
         report, where = one.evaluation.report, one.evaluation.run.evaluation(one.evaluation.report.suite)
         missing = [task for task in conditions.tasks if task not in report.tasks]
         if missing:
@@ -68,7 +68,7 @@ def require_complete(contestants: Sequence[Contestant], conditions: SuitePolicy)
                 fix="evaluate without --limit",
             )
         for task, record in report.tasks.items():
-            unscored, total = record.arms[one.arm].unscored, record.arms[one.arm].total
+            unscored, total = record.variants[one.variant].unscored, record.variants[one.variant].total
             if unscored / total > conditions.unscored / 100:
                 raise UserError(
                     f"{task}, {one.name}: {unscored} of {total} items have no score; the policy allows {conditions.unscored} %",
@@ -77,17 +77,17 @@ def require_complete(contestants: Sequence[Contestant], conditions: SuitePolicy)
                 )
 
 
-def require_opponents(
-    conditions: SuitePolicy, opponents: dict[Opponent, list[Contestant]], candidate: Contestant
+def require_baselines(
+    conditions: SuitePolicy, baselines: dict[Baseline, list[ScoredRun]], candidate: ScoredRun
 ) -> None:
-    """The base is there where a check asks for it; a missing reference is refused before anything is read.
+    """The base is there where a check asks for it; a missing baseline is refused before anything is read.
 
     Raises:
-        UserError: the report has no base arm.
+        UserError: the report does not score the base.
     """
-    if "base" not in opponents and any(getattr(check, "against", None) == "base" for check in conditions.checks):
+    if "base" not in baselines and any(getattr(check, "against", None) == "base" for check in conditions.checks):
         raise UserError(
-            "the policy compares with the base model, and the report has no base arm",
+            "the policy compares with the base model, and the report does not score it",
             where=candidate.evaluation.run.root,
             fix="evaluate again with the base as control",
         )

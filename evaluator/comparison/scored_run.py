@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from schemas.document import describe, sha256_of
 from schemas.errors import UserError
-from schemas.evaluation.eval_report import Arm, EvalReport, Outcome, Sample
+from schemas.evaluation.eval_report import EvalReport, Outcome, Sample, Variant
 from schemas.run_directory import RunDirectory
 
 MOST_FAULTS_SHOWN = 10
@@ -33,7 +33,7 @@ class Evaluation:
     report_sha256: str
     """Hash of report.json as read."""
     samples: tuple[Sample, ...]
-    """Every item of every arm, in the order of the file."""
+    """Every item of every variant, in the order of the file."""
 
     @property
     def name(self) -> str:
@@ -41,11 +41,11 @@ class Evaluation:
         return self.report.adapter.name if self.report.adapter else self.run.root.resolve().name
 
     @cached_property
-    def by_task(self) -> dict[tuple[Arm, str], dict[Item, Sample]]:
-        """Samples by arm and task, then by document and attempt."""
-        grouped: dict[tuple[Arm, str], dict[Item, Sample]] = {}
+    def by_task(self) -> dict[tuple[Variant, str], dict[Item, Sample]]:
+        """Samples by variant and task, then by document and attempt."""
+        grouped: dict[tuple[Variant, str], dict[Item, Sample]] = {}
         for sample in self.samples:
-            grouped.setdefault((sample.arm, sample.task), {})[sample.document, sample.attempt] = sample
+            grouped.setdefault((sample.variant, sample.task), {})[sample.document, sample.attempt] = sample
         return grouped
 
 
@@ -55,22 +55,22 @@ def cluster_of(sample: Sample) -> str | int:
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """One arm of one evaluation: a side of a comparison, or one seed of a side."""
+class ScoredRun:
+    """One variant's answers in one evaluation: what comparisons are made of."""
 
     evaluation: Evaluation
     """The report."""
-    arm: Arm
+    variant: Variant
     """Whose answers count."""
 
     @property
     def name(self) -> str:
         """`base`, or the run's name."""
-        return "base" if self.arm == "base" else self.evaluation.name
+        return "base" if self.variant == "base" else self.evaluation.name
 
     def samples(self, task: str) -> dict[Item, Sample]:
-        """This arm's items of one task, by document and attempt."""
-        return self.evaluation.by_task[self.arm, task]
+        """This variant's items of one task, by document and attempt."""
+        return self.evaluation.by_task[self.variant, task]
 
 
 def read_evaluation(run: Path, suite: str) -> Evaluation:
@@ -138,29 +138,32 @@ def _faults(evaluation: Evaluation, suite: str) -> Iterator[str]:
     report = evaluation.report
     if report.suite != suite:
         yield f"the report is of the suite {report.suite!r}"
-    counted = Counter((sample.arm, sample.task, sample.document, sample.attempt) for sample in evaluation.samples)
-    yield from (f"{task} item {item}, {arm}: {n} times" for (arm, task, item, _), n in counted.items() if n > 1)
-    expected = {(arm, task) for task, record in report.tasks.items() for arm in record.arms}
-    yield from (f"{task}, {arm}: samples, but no score" for arm, task in sorted(evaluation.by_task.keys() - expected))
+    counted = Counter((sample.variant, sample.task, sample.document, sample.attempt) for sample in evaluation.samples)
+    yield from (f"{task} item {item}, {variant}: {n} times" for (variant, task, item, _), n in counted.items() if n > 1)
+    expected = {(variant, task) for task, record in report.tasks.items() for variant in record.variants}
+    yield from (
+        f"{task}, {variant}: samples, but no score" for variant, task in sorted(evaluation.by_task.keys() - expected)
+    )
     for task, record in report.tasks.items():
-        if set(record.arms) != set(report.macro):
-            yield f"{task}: scored for {sorted(record.arms)}, the macro average for {sorted(report.macro)}"
-        for arm in record.arms:
-            yield from _task_faults(evaluation, task, arm)
-    for arm, macro in report.macro.items():
-        scores = [record.arms[arm].score for record in report.tasks.values() if arm in record.arms]
+        if set(record.variants) != set(report.macro):
+            yield f"{task}: scored for {sorted(record.variants)}, the macro average for {sorted(report.macro)}"
+        for variant in record.variants:
+            yield from _task_faults(evaluation, task, variant)
+    for variant, macro in report.macro.items():
+        scores = [record.variants[variant].score for record in report.tasks.values() if variant in record.variants]
         if scores and not math.isclose(macro, math.fsum(scores) / len(scores), abs_tol=1e-9):
-            yield f"macro average, {arm}: {macro} is not the mean of the tasks' scores"
+            yield f"macro average, {variant}: {macro} is not the mean of the tasks' scores"
 
 
-def _task_faults(evaluation: Evaluation, task: str, arm: Arm) -> Iterator[str]:
-    score = evaluation.report.tasks[task].arms[arm]
-    samples = evaluation.by_task.get((arm, task), {})
+def _task_faults(evaluation: Evaluation, task: str, variant: Variant) -> Iterator[str]:
+    score = evaluation.report.tasks[task].variants[variant]
+    samples = evaluation.by_task.get((variant, task), {})
     if len(samples) != score.total:
-        yield f"{task}, {arm}: {score.total} items scored, {len(samples)} in samples.jsonl"
+        yield f"{task}, {variant}: {score.total} items scored, {len(samples)} in samples.jsonl"
     found = Counter(sample.outcome for sample in samples.values())
     for outcome in get_args(Outcome):
         if found[outcome] != getattr(score, outcome):
-            yield f"{task}, {arm}: {getattr(score, outcome)} {outcome} in the report, {found[outcome]} in samples.jsonl"
-    if not math.isclose(score.score, score.correct / score.total, abs_tol=1e-9):
-        yield f"{task}, {arm}: score {score.score} is not {score.correct} / {score.total}"
+            yield f"{task}, {variant}: {getattr(score, outcome)} {outcome} in the report, {found[outcome]} in samples.jsonl"
+    mean = math.fsum(sample.value for sample in samples.values()) / score.total
+    if not math.isclose(score.score, mean, abs_tol=1e-9):
+        yield f"{task}, {variant}: score {score.score} is not the mean of its items, {mean}"

@@ -1,4 +1,4 @@
-"""Runs sorted into sides: seeds of one configuration together, the base model on its own."""
+"""Runs sorted into seed groups: seeds of one configuration together, the base model on its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluator.comparison.pairing import BASE
-from evaluator.comparison.scored_run import Contestant, Evaluation, read_evaluation, suites_of
+from evaluator.comparison.scored_run import Evaluation, ScoredRun, read_evaluation, suites_of
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.yaml_files import read_yaml
@@ -19,22 +19,22 @@ NOT_THE_CONFIGURATION = ("name", "seed", "runs", "title")
 
 
 @dataclass(frozen=True)
-class Side:
-    """One competitor."""
+class SeedGroup:
+    """The runs that differ in nothing but their seed."""
 
     label: str
-    """As people call it: `base`, `Echo-LoRA`, or with the run's name where two sides share a method."""
-    contestants: tuple[Contestant, ...]
-    """Its runs, which are seeds of one configuration."""
+    """As people call it: `base`, `Echo-LoRA`, or with the run's name where two groups share a method."""
+    runs: tuple[ScoredRun, ...]
+    """Its runs, one per seed."""
 
     @property
-    def runs(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """Names of its runs."""
-        return tuple(one.name for one in self.contestants)
+        return tuple(one.name for one in self.runs)
 
 
-def read_sides(runs: Sequence[Path], suite: str) -> list[Side]:
-    """The base side where a report has one, then the runs' sides in the order of their first run.
+def read_seed_groups(runs: Sequence[Path], suite: str) -> list[SeedGroup]:
+    """The base on its own where a report has it, then the runs' groups in the order of their first run.
 
     Raises:
         UserError: a report is missing or does not verify.
@@ -43,27 +43,27 @@ def read_sides(runs: Sequence[Path], suite: str) -> list[Side]:
     grouped: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
         grouped.setdefault(_configuration(evaluation), []).append(evaluation)
-    sides = [
-        Side(label, tuple(Contestant(one, "adapter" if one.report.adapter else "base") for one in group))
+    groups = [
+        SeedGroup(label, tuple(ScoredRun(one, "adapter" if one.report.adapter else "base") for one in group))
         for label, group in zip(_labels(list(grouped.values())), grouped.values(), strict=True)
     ]
     with_base = [one for one in evaluations if one.report.adapter and "base" in one.report.macro]
-    return [*([Side(BASE, (Contestant(with_base[0], "base"),))] if with_base else []), *sides]
+    return [*([SeedGroup(BASE, (ScoredRun(with_base[0], "base"),))] if with_base else []), *groups]
 
 
-def find_side(sides: Sequence[Side], wanted: str | None) -> Side:
-    """The side of a run's name or directory, or `base`; by default the last one, and the base where only one ran.
+def find_seed_group(groups: Sequence[SeedGroup], wanted: str | None) -> SeedGroup:
+    """The group of a run's name or directory, or `base`; by default the last one, and the base where only one ran.
 
     Raises:
-        UserError: no side is called so.
+        UserError: no group is called so.
     """
     if wanted is None:
-        return sides[-1] if len(sides) != 2 else sides[0]
-    for side in sides:
-        if wanted == side.label or Path(wanted).name in side.runs:
-            return side
+        return groups[-1] if len(groups) != 2 else groups[0]
+    for group in groups:
+        if wanted == group.label or Path(wanted).name in group.names:
+            return group
     raise UserError(
-        f"no run here is called {wanted!r}", where=", ".join(f"{s.label} ({', '.join(s.runs)})" for s in sides)
+        f"no run here is called {wanted!r}", where=", ".join(f"{one.label} ({', '.join(one.names)})" for one in groups)
     )
 
 

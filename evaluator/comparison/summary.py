@@ -1,4 +1,4 @@
-"""Who stands where on a suite: scores, spread over seeds, unreadable answers, and the paired difference to each opponent."""
+"""The summary of a suite: scores, spread over seeds, unparsed answers, and the paired difference to each baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from evaluator.comparison.paired import PairedResult, Resampling, compare_pair
-from evaluator.comparison.seed_groups import Side
+from evaluator.comparison.seed_groups import SeedGroup
 from evaluator.comparison.significance import holm
 from schemas.evaluation.verdict import Comparison, Difference
 
@@ -17,10 +17,10 @@ Finding = Literal["better", "worse", "no difference shown"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class SummaryRow:
     """One row of a table."""
 
-    side: Side
+    group: SeedGroup
     """Who."""
     tasks: dict[str, float]
     """Mean score over the runs, by task."""
@@ -29,28 +29,28 @@ class Standing:
     spread: float | None
     """Standard deviation of the macro average over the runs; None for a single run."""
     unparsed: int
-    """Unreadable answers, over all tasks and runs."""
+    """Unparsed answers, over all tasks and runs."""
     unscored: int
     """Items without a score."""
     total: int
     """Items, over all tasks and runs."""
     against: dict[str, PairedResult]
-    """Paired results by the opponent's label; none against itself."""
+    """Paired results by the baseline's label; none against itself."""
 
 
 @dataclass(frozen=True)
-class Standings:
+class Summary:
     """One suite."""
 
     suite: str
-    rows: tuple[Standing, ...]
-    """The base first, then the reference, then the others."""
-    reference: Side
-    """Whom the others are held against."""
+    rows: tuple[SummaryRow, ...]
+    """The base first, then the baseline, then the others."""
+    baseline: SeedGroup
+    """What the others are compared with."""
 
-    def comparisons(self, opponent: str) -> dict[str, Comparison]:
-        """Each row's comparison with one opponent, the p-values of tasks and rows adjusted together (Holm)."""
-        documents = {row.side.label: row.against[opponent].document for row in self.rows if opponent in row.against}
+    def comparisons(self, baseline: str) -> dict[str, Comparison]:
+        """Each row's comparison with one baseline, the p-values of tasks and rows adjusted together (Holm)."""
+        documents = {row.group.label: row.against[baseline].document for row in self.rows if baseline in row.against}
         family = [(label, task) for label, document in documents.items() for task in document.tasks]
         if not family:
             return {}
@@ -68,21 +68,21 @@ class Standings:
         }
 
 
-def standings(sides: Sequence[Side], reference: Side, settings: Resampling) -> Standings:
-    """Scores every side and compares each with the base and with the reference.
+def summarise(groups: Sequence[SeedGroup], baseline: SeedGroup, settings: Resampling) -> Summary:
+    """Scores every group and compares each with the base and with the baseline.
 
     Raises:
         UserError: the reports do not answer the same items under the same rules.
     """
-    bases = [side for side in sides if side.contestants[0].arm == "base"]
-    others = [side for side in sides if side is not reference and side not in bases]
-    ordered = [*bases, *([] if reference in bases else [reference]), *others]
-    opponents = [*bases, *([] if reference in bases else [reference])]
+    bases = [group for group in groups if group.runs[0].variant == "base"]
+    others = [group for group in groups if group is not baseline and group not in bases]
+    ordered = [*bases, *([] if baseline in bases else [baseline]), *others]
+    baselines = [*bases, *([] if baseline in bases else [baseline])]
     rows = []
-    for position, side in enumerate(ordered):
-        met = [opponent for opponent in opponents if opponent is not side and opponent in ordered[:position]]
-        rows.append(_standing(side, met, settings))
-    return Standings(ordered[0].contestants[0].evaluation.report.suite, tuple(rows), reference)
+    for position, group in enumerate(ordered):
+        met = [one for one in baselines if one is not group and one in ordered[:position]]
+        rows.append(_row(group, met, settings))
+    return Summary(ordered[0].runs[0].evaluation.report.suite, tuple(rows), baseline)
 
 
 def finding(difference: Difference) -> Finding:
@@ -92,15 +92,17 @@ def finding(difference: Difference) -> Finding:
     return "worse" if difference.interval.high < 0 else "no difference shown"
 
 
-def _standing(side: Side, opponents: Sequence[Side], settings: Resampling) -> Standing:
-    reports = [one.evaluation.report for one in side.contestants]
-    arm = side.contestants[0].arm
-    scores = [record.arms[arm] for report in reports for record in report.tasks.values()]
-    macros = [report.macro[arm] for report in reports]
-    return Standing(
-        side=side,
+def _row(group: SeedGroup, baselines: Sequence[SeedGroup], settings: Resampling) -> SummaryRow:
+    reports = [one.evaluation.report for one in group.runs]
+    variant = group.runs[0].variant
+    scores = [record.variants[variant] for report in reports for record in report.tasks.values()]
+    macros = [report.macro[variant] for report in reports]
+    return SummaryRow(
+        group=group,
         tasks={
-            task: float(np.mean([report.tasks[task].arms[arm].score for report in reports if task in report.tasks]))
+            task: float(
+                np.mean([report.tasks[task].variants[variant].score for report in reports if task in report.tasks])
+            )
             for task in reports[0].tasks
         },
         macro=float(np.mean(macros)),
@@ -108,7 +110,5 @@ def _standing(side: Side, opponents: Sequence[Side], settings: Resampling) -> St
         unparsed=sum(score.unparsed for score in scores),
         unscored=sum(score.unscored for score in scores),
         total=sum(score.total for score in scores),
-        against={
-            opponent.label: compare_pair(side.contestants, opponent.contestants, settings) for opponent in opponents
-        },
+        against={baseline.label: compare_pair(group.runs, baseline.runs, settings) for baseline in baselines},
     )

@@ -11,12 +11,12 @@ import numpy as np
 
 from evaluator.comparison.bootstrap import Distribution, macro_average, resample_mean
 from evaluator.comparison.paired import PairedResult, Resampling
-from evaluator.comparison.scored_run import Contestant, cluster_of
+from evaluator.comparison.scored_run import ScoredRun, cluster_of
 from evaluator.comparison.significance import minimum_detectable_effect
 from evaluator.scoring.metrics import wilson_interval
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import Interval, TaskScore
-from schemas.evaluation.gate_policy import Floor, NonInferiority, Opponent, Subject, SuitePolicy, Superiority, Unparsed
+from schemas.evaluation.gate_policy import Baseline, Floor, NonInferiority, Subject, SuitePolicy, Superiority, Unparsed
 from schemas.evaluation.verdict import CheckResult, Decision
 
 MACRO = "macro"
@@ -26,10 +26,10 @@ MACRO = "macro"
 class Case:
     """All that a suite's checks may look at."""
 
-    candidate: Contestant
+    candidate: ScoredRun
     """The adapter under test; of several seeds, the first named: the one that would be served."""
-    comparisons: Mapping[Opponent, PairedResult]
-    """Paired results by opponent; `reference` is absent where the policy needs none."""
+    comparisons: Mapping[Baseline, PairedResult]
+    """Paired results by baseline; `baseline` is absent where the policy needs none."""
     settings: Resampling
     """Level and seed of the intervals."""
 
@@ -40,7 +40,7 @@ class Case:
 
     def score(self, task: str) -> TaskScore:
         """The candidate's score on one task."""
-        return self.candidate.evaluation.report.tasks[task].arms[self.candidate.arm]
+        return self.candidate.evaluation.report.tasks[task].variants[self.candidate.variant]
 
 
 def apply_checks(policy: SuitePolicy, case: Case) -> Iterator[CheckResult]:
@@ -97,14 +97,14 @@ def _differences(check: Superiority | NonInferiority, case: Case) -> Iterator[Ch
         confidence = _simultaneous(case.settings.confidence, len(names))
         interval = distribution.interval(confidence)
         effect = minimum_detectable_effect(distribution, confidence)
-        opponent = " + ".join(dict.fromkeys(one.name for one in result.opponents))
+        baseline = " + ".join(dict.fromkeys(one.name for one in result.baselines))
         yield CheckResult(
             suite=case.suite,
             kind=check.kind,
             subject=name,
-            against=opponent,
+            against=baseline,
             decision=decide(interval, threshold),
-            reason=f"{_title(name)}: {distribution.estimate * 100:+z.1f} points against {opponent}, "
+            reason=f"{_title(name)}: {distribution.estimate * 100:+z.1f} points against {baseline}, "
             f"{_interval(interval, '+')} {_position(interval, threshold, '+')}; detectable here: {effect * 100:.1f} points",
             estimate=distribution.estimate,
             interval=interval,
@@ -144,7 +144,7 @@ def _unparsed(check: Unparsed, case: Case) -> Iterator[CheckResult]:
             subject=name,
             against=None,
             decision="pass" if rate <= limit else "rejected",
-            reason=f"{name}: {score.unparsed} of {score.total} answers unreadable ({rate:.1%}), "
+            reason=f"{name}: {score.unparsed} of {score.total} answers unparsed ({rate:.1%}), "
             f"{'within' if rate <= limit else 'over'} the limit of {limit:.1%}",
             estimate=rate,
             interval=None,
@@ -177,12 +177,12 @@ def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interva
     return macro.estimate, macro.interval(confidence)
 
 
-def own_macro(contestant: Contestant, settings: Resampling) -> Distribution:
-    """Bootstrap distribution of one contestant's macro average, stratified by task, clustered where clusters are given."""
+def own_macro(scored_run: ScoredRun, settings: Resampling) -> Distribution:
+    """Bootstrap distribution of one scored_run's macro average, stratified by task, clustered where clusters are given."""
     generator = np.random.default_rng(settings.seed)
     tasks = []
-    for name in contestant.evaluation.report.tasks:
-        samples = contestant.samples(name)
+    for name in scored_run.evaluation.report.tasks:
+        samples = scored_run.samples(name)
         values = np.array([float(sample.outcome == "correct") for sample in samples.values()])
         clusters = [cluster_of(sample) for sample in samples.values()]
         tasks.append(

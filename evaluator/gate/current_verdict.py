@@ -7,7 +7,7 @@ from schemas.errors import UserError
 from schemas.evaluation.verdict import Verdict
 
 
-def standing_verdict(evaluation: Evaluation) -> Verdict | None:
+def current_verdict(evaluation: Evaluation) -> Verdict | None:
     """The verdict in the run directory; None where there is none, or where it judged other weights or another report."""
     try:
         verdict = Verdict.read(evaluation.run.verdict)

@@ -27,13 +27,13 @@ def to_markdown(verdict: Verdict) -> str:
 
 
 def _comparison(comparison: Comparison) -> str:
-    title = f"{comparison.suite}: {' + '.join(comparison.candidates)} against {' + '.join(comparison.opponents)}"
+    title = f"{comparison.suite}: {' + '.join(comparison.candidates)} against {' + '.join(comparison.baselines)}"
     names = short_names(comparison.tasks)
     rows = [
         (
             names[name],
             f"{task.items}",
-            f"{task.opponent:.1%}",
+            f"{task.baseline:.1%}",
             f"{task.candidate:.1%}",
             f"{task.fixed} / {task.broken}",
             *difference_cells(task.difference, task.p_holm),
@@ -41,7 +41,7 @@ def _comparison(comparison: Comparison) -> str:
         for name, task in comparison.tasks.items()
     ]
     total = ("**macro**", "", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value))
-    head = ("task", "items", "opponent", "adapter", "fixed / broken", "points [interval]", "p (Holm)", "detectable")
+    head = ("task", "items", "baseline", "adapter", "fixed / broken", "points [interval]", "p (Holm)", "detectable")
     notes = "".join(f"\n\n_{escape(note)}_" for note in comparison.notes)
     return f"<details><summary>{escape(title)}</summary>\n\n{table(head, [*rows, total])}{notes}\n\n</details>"
 

@@ -38,14 +38,14 @@ def summaries(checks: Sequence[CheckResult]) -> Iterator[tuple[str, str, Decisio
 
 def comparison_table(comparison: Comparison) -> Table:
     """Task by task: scores, items fixed and broken, the difference with its interval, p and what could be detected."""
-    title = f"{comparison.suite}: {' + '.join(comparison.candidates)} against {' + '.join(comparison.opponents)}"
+    title = f"{comparison.suite}: {' + '.join(comparison.candidates)} against {' + '.join(comparison.baselines)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("task", no_wrap=True)
     for column in ("items", "scores", "changed", r"points \[interval]", "p (Holm)", "detect"):
         table.add_column(column, justify="right", no_wrap=True)
     names = short_names(comparison.tasks)
     for name, task in comparison.tasks.items():
-        scores = f"{task.opponent * 100:.1f} > {task.candidate * 100:.1f}"
+        scores = f"{task.baseline * 100:.1f} > {task.candidate * 100:.1f}"
         changes = f"+{task.fixed} -{task.broken}"
         table.add_row(names[name], str(task.items), scores, changes, *difference_cells(task.difference, task.p_holm))
     table.add_section()

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evaluator.comparison.scored_run import Contestant
-from evaluator.comparison.summary import Standing, Standings, finding
-from evaluator.gate.current_verdict import standing_verdict
-from evaluator.report.plots import Plot, forest, loss_curves, task_bars, unread_cost
+from evaluator.comparison.scored_run import ScoredRun
+from evaluator.comparison.summary import Summary, SummaryRow, finding
+from evaluator.gate.current_verdict import current_verdict
+from evaluator.report.plots import Plot, forest, loss_curves, task_bars, unparsed_cost
 from evaluator.tasks.names import short_names
 from schemas.evaluation.verdict import Comparison, Verdict
 from schemas.run_directory import RunDirectory
@@ -27,47 +27,47 @@ MOST_PARTS_OF_A_FACT = 12
 class Section:
     """One suite on the page."""
 
-    result: Standings
+    result: Summary
     """The rows."""
     task_names: dict[str, str]
     """Short names by task."""
     comparisons: tuple[tuple[str, str, Comparison], ...]
-    """Side, opponent and paired figures."""
+    """SeedGroup, baseline and paired figures."""
     plots: tuple[Plot, ...]
     """The figures."""
     verdict: Verdict | None
     """The gate's, on the first run."""
 
 
-def section(result: Standings, subject: Contestant) -> Section:
+def section(result: Summary, subject: ScoredRun) -> Section:
     """Everything about one suite; `subject` is the run whose page this is."""
     comparisons = tuple(
-        (label, opponent, comparison)
-        for opponent in dict.fromkeys(name for row in result.rows for name in row.against)
-        for label, comparison in result.comparisons(opponent).items()
+        (label, baseline, comparison)
+        for baseline in dict.fromkeys(name for row in result.rows for name in row.against)
+        for label, comparison in result.comparisons(baseline).items()
     )
-    verdict = standing_verdict(subject.evaluation)
+    verdict = current_verdict(subject.evaluation)
     return Section(
         result=result,
         task_names=short_names(result.rows[0].tasks),
         comparisons=comparisons,
         plots=(
             task_bars(result),
-            *([unread_cost(result)] if any(row.unparsed for row in result.rows) else []),
+            *([unparsed_cost(result)] if any(row.unparsed for row in result.rows) else []),
             *(
-                forest(c, label, opponent, _margins(verdict, c), _colour(result, label))
-                for label, opponent, c in comparisons
+                forest(c, label, baseline, _margins(verdict, c), _colour(result, label))
+                for label, baseline, c in comparisons
             ),
         ),
         verdict=verdict,
     )
 
 
-def headline(sections: Sequence[Section], subject: Contestant) -> tuple[str, str, str]:
+def headline(sections: Sequence[Section], subject: ScoredRun) -> tuple[str, str, str]:
     """Decision, headline and the sentence under it: what a reader must know who reads no further."""
     first = sections[0]
-    row = next(row for row in first.result.rows if subject in row.side.contestants)
-    label = row.side.label
+    row = next(row for row in first.result.rows if subject in row.group.runs)
+    label = row.group.label
     lead = f"{row.macro:.1%} macro average on {first.result.suite}. {' '.join(_findings(first, label))}"
     verdicts = [section.verdict for section in sections if section.verdict]
     if verdicts:
@@ -77,13 +77,13 @@ def headline(sections: Sequence[Section], subject: Contestant) -> tuple[str, str
     return "none", f"{label} is {against}" if against else label, f"{lead} No gate has judged it yet."
 
 
-def loss_plot(results: Sequence[Standings]) -> Plot | None:
+def loss_plot(results: Sequence[Summary]) -> Plot | None:
     """Loss curves of every run that has a metrics.jsonl; None where none has."""
     lines, colours = {}, {}
     for result in results:
         for index, row in enumerate(result.rows):
-            for one in row.side.contestants:
-                metrics = read_metrics(one.evaluation.run.metrics) if one.arm == "adapter" else []
+            for one in row.group.runs:
+                metrics = read_metrics(one.evaluation.run.metrics) if one.variant == "adapter" else []
                 if metrics:
                     lines[one.name], colours[one.name] = metrics, index
     return loss_curves(lines, colours) if lines else None
@@ -128,20 +128,20 @@ def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _findings(suite: Section, label: str) -> Iterator[str]:
-    for side, opponent, comparison in suite.comparisons:
-        if side == label:
+    for group, baseline, comparison in suite.comparisons:
+        if group == label:
             macro, interval = comparison.macro, comparison.macro.interval
             yield (
-                f"Against {opponent}: {macro.estimate * 100:+z.1f} points (95 % interval {interval.low * 100:+z.1f} to "
+                f"Against {baseline}: {macro.estimate * 100:+z.1f} points (95 % interval {interval.low * 100:+z.1f} to "
                 f"{interval.high * 100:+z.1f}), {finding(macro)}; {macro.minimum_detectable_effect * 100:.1f} points "
                 "could have been detected."
             )
 
 
-def _words(row: Standing) -> Iterator[str]:
-    for opponent, paired in row.against.items():
+def _words(row: SummaryRow) -> Iterator[str]:
+    for baseline, paired in row.against.items():
         found = finding(paired.document.macro)
-        yield f"not shown to differ from {opponent}" if found == "no difference shown" else f"{found} than {opponent}"
+        yield f"not shown to differ from {baseline}" if found == "no difference shown" else f"{found} than {baseline}"
 
 
 def _margins(verdict: Verdict | None, comparison: Comparison) -> list[float]:
@@ -152,10 +152,10 @@ def _margins(verdict: Verdict | None, comparison: Comparison) -> list[float]:
         for check in verdict.checks
         if check.suite == comparison.suite
         and check.subject == "macro"
-        and check.against == comparison.opponents[0]
+        and check.against == comparison.baselines[0]
         and verdict.adapter.name in comparison.candidates
     ]
 
 
-def _colour(result: Standings, label: str) -> int:
-    return next(index for index, row in enumerate(result.rows) if row.side.label == label)
+def _colour(result: Summary, label: str) -> int:
+    return next(index for index, row in enumerate(result.rows) if row.group.label == label)

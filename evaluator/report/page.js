@@ -1,9 +1,9 @@
 // The sample browser. Its state lives in the address after '#', so that a filtered view can be sent to a colleague.
 "use strict";
 (() => {
-  const { sides, items, total } = JSON.parse(document.getElementById("data").textContent);
+  const { groups, items, total } = JSON.parse(document.getElementById("data").textContent);
   const element = (id) => document.getElementById(id);
-  const controls = ["show", "side", "against", "task", "search"].map(element);
+  const controls = ["show", "group", "against", "task", "search"].map(element);
   const PAGE = 25;
   let shown = PAGE;
 
@@ -14,14 +14,14 @@
     return node;
   };
   const taskOf = (item) => `${item.suite}: ${item.task}`;
-  const outcome = (item, side) => (item.answers[side] || [])[0];
+  const outcome = (item, group) => (item.answers[group] || [])[0];
 
   function fill(select, values) {
     for (const value of values) select.append(new Option(value, value));
   }
 
-  function matches(item, { show, side, against, task, search }) {
-    const ours = outcome(item, side), theirs = outcome(item, against);
+  function matches(item, { show, group, against, task, search }) {
+    const ours = outcome(item, group), theirs = outcome(item, against);
     if (ours === undefined) return false;
     if (task !== "all tasks" && taskOf(item) !== task) return false;
     if (show === "fixed" && !(ours === "correct" && theirs !== undefined && theirs !== "correct")) return false;
@@ -43,8 +43,8 @@
     const row = create("li"), details = create("details"), summary = create("summary"), chips = create("span", "chips");
     summary.append(create("span", "question", question(item.prompt)));
     chips.append(create("span", "", `${item.task} ${item.item}`));
-    for (const side of sides.filter((name) => item.answers[name])) {
-      chips.append(create("span", `chip ${outcome(item, side)}`, `${side} ${outcome(item, side)}`));
+    for (const group of groups.filter((name) => item.answers[name])) {
+      chips.append(create("span", `chip ${outcome(item, group)}`, `${group} ${outcome(item, group)}`));
     }
     summary.append(chips);
     details.append(summary);
@@ -58,9 +58,9 @@
     const part = (title, text) => body.append(create("h4", "", title), create("pre", "", text));
     part("prompt", item.prompt);
     part("right answer", item.target);
-    for (const side of sides.filter((name) => item.answers[name])) {
-      const [result, output, parsed] = item.answers[side];
-      part(`${side}: ${result}${parsed === null ? "" : `, read as “${parsed}”`}`, output || "(nothing)");
+    for (const group of groups.filter((name) => item.answers[name])) {
+      const [result, output, parsed] = item.answers[group];
+      part(`${group}: ${result}${parsed === null ? "" : `, read as “${parsed}”`}`, output || "(nothing)");
     }
     return body;
   }
@@ -72,7 +72,7 @@
   function render() {
     const found = items.filter((item) => matches(item, state()));
     element("samples").replaceChildren(...found.slice(0, shown).map(entry));
-    const left = total > items.length ? ` The page holds ${items.length} of ${total}: first those that differ or are unread; the rest is in samples.jsonl.` : "";
+    const left = total > items.length ? ` The page holds ${items.length} of ${total}: first those that differ or are unparsed; the rest is in samples.jsonl.` : "";
     element("count").textContent = `${found.length} of ${items.length} answers.${left}`;
     element("more").hidden = found.length <= shown;
   }
@@ -88,11 +88,11 @@
     render();
   }
 
-  fill(element("side"), sides);
-  fill(element("against"), sides);
+  fill(element("group"), groups);
+  fill(element("against"), groups);
   fill(element("task"), ["all tasks", ...new Set(items.map(taskOf))]);
-  element("side").value = sides[sides.length - 1];
-  element("against").value = sides[Math.max(0, sides.length - 2)];
+  element("group").value = groups[groups.length - 1];
+  element("against").value = groups[Math.max(0, groups.length - 2)];
   for (const control of controls) control.addEventListener("input", changed);
   element("more").addEventListener("click", () => { shown += PAGE; render(); });
   addEventListener("hashchange", () => { restore(); shown = PAGE; render(); });

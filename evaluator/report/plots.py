@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from evaluator.comparison.summary import Standing, Standings
+from evaluator.comparison.summary import Summary, SummaryRow
 from evaluator.gate.table import points
 from evaluator.report.themed_svg import INK, MUTED, PAPER, figure, series_colour, to_svg
 from evaluator.scoring.metrics import wilson_interval
@@ -29,9 +29,9 @@ class Plot:
     """The figure."""
 
 
-def task_bars(result: Standings) -> Plot:
-    """Per-task accuracy of every side with Wilson intervals, and the floor of always giving the most frequent answer."""
-    records = result.rows[0].side.contestants[0].evaluation.report.tasks
+def task_bars(result: Summary) -> Plot:
+    """Per-task accuracy of every group with Wilson intervals, and the floor of always giving the most frequent answer."""
+    records = result.rows[0].group.runs[0].evaluation.report.tasks
     names, count = short_names(records), len(result.rows)
     thickness = 0.8 / count
     with figure(0.7 + len(records) * (0.2 * count + 0.16)) as drawn:
@@ -41,7 +41,7 @@ def task_bars(result: Standings) -> Plot:
             scores = np.array([row.tasks[task] for task in records]) * 100
             intervals = [_wilson(row, task) for task in records]
             reach = np.abs(np.array(intervals).T - scores)
-            axes.barh(places, scores, thickness * 0.86, color=series_colour(index), label=row.side.label)
+            axes.barh(places, scores, thickness * 0.86, color=series_colour(index), label=row.group.label)
             axes.errorbar(scores, places, xerr=reach, fmt="none", ecolor=INK, elinewidth=1)
         for place, record in enumerate(records.values()):
             if record.floor is not None:
@@ -62,7 +62,7 @@ def task_bars(result: Standings) -> Plot:
     return Plot("Accuracy per task", caption, svg)
 
 
-def forest(comparison: Comparison, label: str, opponent: str, margins: Sequence[float], colour: int) -> Plot:
+def forest(comparison: Comparison, label: str, baseline: str, margins: Sequence[float], colour: int) -> Plot:
     """Paired differences with intervals, the macro average as a diamond; `margins` are the gate's thresholds."""
     names = short_names(comparison.tasks)
     rows = [(names[task], paired.difference) for task, paired in comparison.tasks.items()]
@@ -81,22 +81,22 @@ def forest(comparison: Comparison, label: str, opponent: str, margins: Sequence[
             axes.plot(difference.estimate * 100, place, marker, markersize=size, color=ink, markeredgecolor=PAPER)
         axes.set_yticks(range(len(rows) + 1), [*(name for name, _ in rows), "macro average"])
         axes.set_ylim(len(rows) + 0.6, -0.6)
-        axes.set_xlabel(f"percentage points, {label} minus {opponent}")
+        axes.set_xlabel(f"percentage points, {label} minus {baseline}")
         values = axes.secondary_yaxis("right")
         values.set_yticks(
             range(len(rows) + 1), [points(d) for d in [*(d for _, d in rows), comparison.macro]], fontsize=10
         )
         values.tick_params(right=False)
         values.spines["right"].set_visible(False)
-        svg = to_svg(drawn, f"forest-{comparison.suite}-{opponent}", f"Paired differences, {label} minus {opponent}")
+        svg = to_svg(drawn, f"forest-{comparison.suite}-{baseline}", f"Paired differences, {label} minus {baseline}")
     shown = comparison.macro.minimum_detectable_effect * 100
     dashes = " Dashes: the gate's margin." if margins else ""
     caption = f"95 % intervals on the same items. On the average, {shown:.1f} points could have been detected.{dashes}"
-    return Plot(f"{label} against {opponent}", caption, svg)
+    return Plot(f"{label} against {baseline}", caption, svg)
 
 
-def unread_cost(result: Standings) -> Plot:
-    """Score as counted, and among readable answers: the gap is what unreadable output costs, at most."""
+def unparsed_cost(result: Summary) -> Plot:
+    """Score as counted, and among parsed answers: the gap is what unparsed output costs, at most."""
     tasks, count = list(result.rows[0].tasks), len(result.rows)
     names = short_names(tasks)
     with figure(0.9 + len(tasks) * (0.16 * count + 0.14)) as drawn:
@@ -105,34 +105,32 @@ def unread_cost(result: Standings) -> Plot:
             colour = series_colour(index)
             for task_place, task in enumerate(tasks):
                 place = task_place + (index - (count - 1) / 2) * 0.8 / count
-                counted, readable, share = _readable(row, task)
-                axes.plot([counted * 100, readable * 100], [place] * 2, color=colour, linewidth=3, alpha=0.45)
+                counted, parsed, share = _parsed(row, task)
+                axes.plot([counted * 100, parsed * 100], [place] * 2, color=colour, linewidth=3, alpha=0.45)
                 axes.plot(counted * 100, place, "o", color=colour, markersize=5)
                 axes.plot(
-                    readable * 100, place, "o", color=PAPER, markeredgecolor=colour, markeredgewidth=1.4, markersize=5
+                    parsed * 100, place, "o", color=PAPER, markeredgecolor=colour, markeredgewidth=1.4, markersize=5
                 )
                 if share >= 0.005:
                     axes.annotate(
                         f"{share:.0%}",
-                        (max(counted, readable) * 100, place),
+                        (max(counted, parsed) * 100, place),
                         (6, -3),
                         textcoords="offset points",
                         fontsize=9,
                         color=MUTED,
                     )
-            axes.plot([], [], "o", color=colour, label=row.side.label)
+            axes.plot([], [], "o", color=colour, label=row.group.label)
         axes.set_yticks(range(len(tasks)), list(names.values()))
         axes.set_xlim(0, 108)
         axes.set_ylim(len(tasks) - 0.4, -0.6)
         axes.set_xlabel("correct, %")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(count, 4), fontsize=10)
         svg = to_svg(
-            drawn, f"unread-{result.suite}", f"Accuracy as counted and among readable answers on {result.suite}"
+            drawn, f"unparsed-{result.suite}", f"Accuracy as counted and among parsed answers on {result.suite}"
         )
-    caption = (
-        "Full dot: as counted, unreadable answers wrong. Open dot: among readable answers. Figures: share unreadable."
-    )
-    return Plot("What unreadable answers cost", caption, svg)
+    caption = "Full dot: as counted, unparsed answers wrong. Open dot: among parsed answers. Figures: share unparsed."
+    return Plot("What unparsed answers cost", caption, svg)
 
 
 def loss_curves(runs: Mapping[str, Sequence[TrainingMetrics]], colours: Mapping[str, int]) -> Plot:
@@ -163,17 +161,17 @@ def loss_curves(runs: Mapping[str, Sequence[TrainingMetrics]], colours: Mapping[
     return Plot("Training loss", f"Cross-entropy of the path that ships; dots: on held-out rows{echo}.", svg)
 
 
-def _wilson(row: Standing, task: str) -> tuple[float, float]:
-    scores = [one.evaluation.report.tasks[task].arms[one.arm] for one in row.side.contestants]
+def _wilson(row: SummaryRow, task: str) -> tuple[float, float]:
+    scores = [one.evaluation.report.tasks[task].variants[one.variant] for one in row.group.runs]
     total = scores[0].total
     interval = wilson_interval(round(row.tasks[task] * total), total, 0.95)
     return interval.low * 100, interval.high * 100
 
 
-def _readable(row: Standing, task: str) -> tuple[float, float, float]:
-    """Score as counted, score among readable answers, share unreadable; over all runs of the side."""
-    scores = [one.evaluation.report.tasks[task].arms[one.arm] for one in row.side.contestants]
+def _parsed(row: SummaryRow, task: str) -> tuple[float, float, float]:
+    """Score as counted, score among parsed answers, share unparsed; over all runs of the group."""
+    scores = [one.evaluation.report.tasks[task].variants[one.variant] for one in row.group.runs]
     total, correct = sum(score.total for score in scores), sum(score.correct for score in scores)
     unparsed = sum(score.unparsed for score in scores)
-    readable = total - unparsed
-    return correct / total, correct / readable if readable else 0.0, unparsed / total
+    parsed = total - unparsed
+    return correct / total, correct / parsed if parsed else 0.0, unparsed / total

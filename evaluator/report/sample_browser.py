@@ -8,21 +8,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evaluator.comparison.summary import Standings
+from evaluator.comparison.summary import Summary
 from evaluator.tasks.names import short_names
 from schemas.evaluation.eval_report import Sample
 
 
-def browser_data(results: Sequence[Standings], most: int) -> dict[str, Any]:
-    """At most `most` items: first those on which sides differ or whose answer is unreadable, then the rest, in order.
+def browser_data(results: Sequence[Summary], most: int) -> dict[str, Any]:
+    """At most `most` items: first those on which groups differ or whose answer is unparsed, then the rest, in order.
 
-    Of a side with several seeds, the first run answers.
+    Of a group with several seeds, the first run answers.
     """
     items = [item for result in results for item in _items(result)]
     interesting = [item for item in items if _is_interesting(item)]
     plain = [item for item in items if not _is_interesting(item)]
-    sides = list(dict.fromkeys(row.side.label for result in results for row in result.rows))
-    return {"sides": sides, "items": [*interesting, *plain][:most], "total": len(items)}
+    groups = list(dict.fromkeys(row.group.label for result in results for row in result.rows))
+    return {"groups": groups, "items": [*interesting, *plain][:most], "total": len(items)}
 
 
 def to_script(data: dict[str, Any]) -> Markup:
@@ -30,8 +30,8 @@ def to_script(data: dict[str, Any]) -> Markup:
     return Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
 
 
-def _items(result: Standings) -> list[dict[str, Any]]:
-    first = [(row.side.label, row.side.contestants[0]) for row in result.rows]
+def _items(result: Summary) -> list[dict[str, Any]]:
+    first = [(row.group.label, row.group.runs[0]) for row in result.rows]
     tasks = list(result.rows[0].tasks)
     names = short_names(tasks)
     listed = []

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
 SERIES = ("#050505", "#060606", "#070707", "#080808", "#090909", "#0a0a0a")
-"""Base, reference, and the others."""
+"""Base, baseline, and the others."""
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }
@@ -47,7 +47,7 @@ WIDTH = 6.6
 
 
 def series_colour(index: int) -> str:
-    """Marker colour of a side, by its row in the table."""
+    """Marker colour of a group, by its row in the table."""
     return SERIES[index % len(SERIES)]
 
 

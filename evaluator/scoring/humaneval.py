@@ -15,7 +15,7 @@ from rich.progress import Progress
 from evaluator.sandbox import Program, ProgramResult, run_programs
 from evaluator.sandbox.runner import default_pool
 from evaluator.scoring.response_cache import ResponseStore
-from schemas.evaluation.eval_report import Arm, Outcome, Sample
+from schemas.evaluation.eval_report import Outcome, Sample, Variant
 
 Logged = Sequence[Mapping[str, Any]]
 PASS_AT = (10,)
@@ -32,28 +32,30 @@ def require_an_isolating_runtime() -> None:
 
 
 def judge_completions(
-    task: Any, logged: Mapping[Arm, Logged], answers: Path, progress: Progress
-) -> dict[Arm, list[Sample]]:
-    """Runs every distinct program once and returns the samples of each arm, in the order of the items.
+    task: Any, logged: Mapping[Variant, Logged], answers: Path, progress: Progress
+) -> dict[Variant, list[Sample]]:
+    """Runs every distinct program once and returns the samples of each variant, in the order of the items.
 
     Args:
         task: the lm-eval task.
-        logged: lm-eval's samples by arm.
+        logged: lm-eval's samples by variant.
         answers: directory of stored answers; verdicts are kept there, so an interrupted judging goes on.
         progress: shows how many programs are judged.
     """
     pending = [
-        (arm, entry, attempt, completion)
-        for arm, entries in logged.items()
+        (variant, entry, attempt, completion)
+        for variant, entries in logged.items()
         for entry in sorted(entries, key=lambda entry: int(entry["doc_id"]))
         for attempt, completion in enumerate(entry["resps"][0])
     ]
     programs = {_key(entry["doc"], text): _program(entry["doc"], text) for _, entry, _, text in pending if text.strip()}
     verdicts = _verdicts(programs, ResponseStore(answers / "humaneval-verdicts.jsonl"), progress)
-    samples: dict[Arm, list[Sample]] = defaultdict(list)
-    for arm, entry, attempt, text in pending:
+    samples: dict[Variant, list[Sample]] = defaultdict(list)
+    for variant, entry, attempt, text in pending:
         outcome = verdicts[_key(entry["doc"], text)] if text.strip() else "unparsed"
-        samples[arm].append(_sample(task.task_name, arm, entry, attempt, text, outcome, alone=task.config.repeats == 1))
+        samples[variant].append(
+            _sample(task.task_name, variant, entry, attempt, text, outcome, alone=task.config.repeats == 1)
+        )
     return dict(samples)
 
 
@@ -81,13 +83,13 @@ def _key(doc: Mapping[str, str], completion: str) -> str:
 
 
 def _sample(
-    task: str, arm: Arm, entry: Mapping[str, Any], attempt: int, text: str, outcome: Outcome, *, alone: bool
+    task: str, variant: Variant, entry: Mapping[str, Any], attempt: int, text: str, outcome: Outcome, *, alone: bool
 ) -> Sample:
     return Sample(
         task=task,
         document=entry["doc_id"],
         attempt=attempt,
-        arm=arm,
+        variant=variant,
         prompt=entry["arguments"][0][0],
         target=f"passes the tests of {entry['doc']['task_id']}",
         output=text,

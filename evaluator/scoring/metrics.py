@@ -9,7 +9,7 @@ from statistics import fmean
 
 from scipy.stats import binomtest
 
-from schemas.evaluation.eval_report import Arm, Interval, Sample, TaskRecord, TaskScore
+from schemas.evaluation.eval_report import Interval, Sample, TaskRecord, TaskScore, Variant
 
 
 def score_task(metric: str, samples: Sequence[Sample], secondary: Mapping[str, float]) -> TaskScore:
@@ -37,9 +37,9 @@ def wilson_interval(correct: int, total: int, level: float = 0.95) -> Interval:
     return Interval(low=float(interval.low), high=float(interval.high), level=level)
 
 
-def macro_average(tasks: Mapping[str, TaskRecord], arm: Arm) -> float:
+def macro_average(tasks: Mapping[str, TaskRecord], variant: Variant) -> float:
     """Unweighted mean of the tasks' scores."""
-    return fmean(record.arms[arm].score for record in tasks.values())
+    return fmean(record.variants[variant].score for record in tasks.values())
 
 
 def majority_floor(samples: Sequence[Sample]) -> float:

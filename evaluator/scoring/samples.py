@@ -10,44 +10,44 @@ from typing import Any
 
 from evaluator.tasks.suites import Suite
 from schemas.errors import UserError
-from schemas.evaluation.eval_report import Arm, Outcome, Sample
+from schemas.evaluation.eval_report import Outcome, Sample, Variant
 
-UNREADABLE = "[invalid]"  # what lm-eval's regex filter returns where nothing fits
+UNPARSED = "[invalid]"  # what lm-eval's regex filter returns where nothing fits
 Logged = Mapping[str, Any]
 
 
-def read_samples(suite: Suite, task: Any, logged: Sequence[Logged], arm: Arm) -> list[Sample]:
-    """The samples of one task and arm, in the order of the items.
+def read_samples(suite: Suite, task: Any, logged: Sequence[Logged], variant: Variant) -> list[Sample]:
+    """The samples of one task and variant, in the order of the items.
 
     Args:
         suite: names the metric and the filter that count.
         task: the lm-eval task object.
         logged: lm-eval's samples of this task, all filters.
-        arm: who answered.
+        variant: who answered.
     """
     chosen = sorted((entry for entry in logged if entry["filter"] == suite.filter), key=lambda entry: entry["doc_id"])
     read = _generated if task.OUTPUT_TYPE == "generate_until" else _ranked
-    samples = [read(suite, task, entry, arm) for entry in chosen]
+    samples = [read(suite, task, entry, variant) for entry in chosen]
     clusters = _clusters(suite, task.task_name, samples)
     return [sample.model_copy(update={"cluster": cluster}) for sample, cluster in zip(samples, clusters, strict=True)]
 
 
-def _generated(suite: Suite, task: Any, entry: Logged, arm: Arm) -> Sample:
+def _generated(suite: Suite, task: Any, entry: Logged, variant: Variant) -> Sample:
     parsed = str(entry["filtered_resps"][0])
-    readable = parsed != UNREADABLE
+    is_parsed = parsed != UNPARSED
     return Sample(
         task=task.task_name,
         document=entry["doc_id"],
-        arm=arm,
+        variant=variant,
         prompt=entry["arguments"][0][0],
         target=str(entry["target"]),
         output=entry["resps"][0][0],
-        parsed=parsed if readable else None,
-        outcome=_outcome(entry[suite.metric], readable),
+        parsed=parsed if is_parsed else None,
+        outcome=_outcome(entry[suite.metric], is_parsed),
     )
 
 
-def _ranked(suite: Suite, task: Any, entry: Logged, arm: Arm) -> Sample:
+def _ranked(suite: Suite, task: Any, entry: Logged, variant: Variant) -> Sample:
     """Of equally likely choices the first counts, as in lm-eval."""
     choices = [str(choice) for choice in task.doc_to_choice(entry["doc"])]
     likelihoods = [float(response[0]) for response in entry["filtered_resps"]]
@@ -56,22 +56,22 @@ def _ranked(suite: Suite, task: Any, entry: Logged, arm: Arm) -> Sample:
     return Sample(
         task=task.task_name,
         document=entry["doc_id"],
-        arm=arm,
+        variant=variant,
         prompt=entry["arguments"][0][0],
         target=choices[gold] if isinstance(gold, int) else str(gold),
         output=picked,
         parsed=picked,
-        outcome=_outcome(entry[suite.metric], readable=True),
+        outcome=_outcome(entry[suite.metric], is_parsed=True),
     )
 
 
-def _outcome(value: Any, readable: bool) -> Outcome:
+def _outcome(value: Any, is_parsed: bool) -> Outcome:
     score = float(value)
     if score not in (0.0, 1.0):
         raise UserError(f"an item's score is {score}, expected 0 or 1")
     if score == 1.0:
         return "correct"
-    return "wrong" if readable else "unparsed"
+    return "wrong" if is_parsed else "unparsed"
 
 
 def _clusters(suite: Suite, task: str, samples: Sequence[Sample]) -> list[str | None]:

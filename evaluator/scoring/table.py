@@ -1,4 +1,4 @@
-"""The scores for people: one line per task, with its floor, its unreadable answers and its interval."""
+"""The scores for people: one line per task, with its floor, its unparsed answers and its interval."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ def score_table(report: EvalReport) -> Table:
     for heading in ("task", "items", "base", "adapter", "floor", "unparsed", "unscored", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "task" else "right")
     for name, record in report.tasks.items():
-        main = record.arms.get("adapter") or record.arms["base"]
+        main = record.variants.get("adapter") or record.variants["base"]
         table.add_row(
             name,
             str(main.total),
-            _percent(record.arms.get("base")),
-            _percent(record.arms.get("adapter")),
+            _percent(record.variants.get("base")),
+            _percent(record.variants.get("adapter")),
             "-" if record.floor is None else f"{100 * record.floor:.1f}",
-            _count(record.arms.get("base"), record.arms.get("adapter"), "unparsed"),
-            _count(record.arms.get("base"), record.arms.get("adapter"), "unscored"),
+            _count(record.variants.get("base"), record.variants.get("adapter"), "unparsed"),
+            _count(record.variants.get("base"), record.variants.get("adapter"), "unscored"),
             f"{100 * main.interval.low:.1f} - {100 * main.interval.high:.1f}",
         )
-    macro = [f"{100 * report.macro[arm]:.1f}" if arm in report.macro else "-" for arm in ("base", "adapter")]
+    macro = [
+        f"{100 * report.macro[variant]:.1f}" if variant in report.macro else "-" for variant in ("base", "adapter")
+    ]
     table.add_section()
     table.add_row("macro average", "", *macro, "", "", "", "")
     if len(report.tasks) > 1:
@@ -34,11 +36,11 @@ def score_table(report: EvalReport) -> Table:
 
 
 def _all_items(report: EvalReport) -> list[str]:
-    """Number of items, and the share of them that each arm has right: larger tasks weigh more (MMLU's usual total)."""
-    items = sum(next(iter(record.arms.values())).total for record in report.tasks.values())
+    """Number of items, and the share of them that each variant has right: larger tasks weigh more (MMLU's usual total)."""
+    items = sum(next(iter(record.variants.values())).total for record in report.tasks.values())
     cells = [str(items)]
-    for arm in ("base", "adapter"):
-        given = [record.arms[arm].correct for record in report.tasks.values() if arm in record.arms]
+    for variant in ("base", "adapter"):
+        given = [record.variants[variant].correct for record in report.tasks.values() if variant in record.variants]
         cells.append(f"{100 * sum(given) / items:.1f}" if given else "-")
     return cells
 

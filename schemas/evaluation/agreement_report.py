@@ -45,13 +45,13 @@ class PairAgreement(Section):
     """Two backends compared item by item."""
 
     first: BackendName
-    """The reference."""
+    """What the other is compared with."""
     second: BackendName
     """The other one."""
     equal_outputs: Share
     """Items with the same text, or the same choice."""
     equal_answers: Share
-    """Items from which the same answer is read, an unreadable one included."""
+    """Items from which the same answer is read, an unparsed one included."""
     equal_outcomes: Share
     """Items that count the same; the scores cannot differ by more than the share of those that do not."""
     token_agreement: Fraction
@@ -82,6 +82,6 @@ class AgreementReport(Document):
     limit: Positive | None
     """Items taken per task; None is all of them."""
     backends: Annotated[dict[BackendName, BackendPace], Field(min_length=2)]
-    """By backend, the reference first."""
+    """By backend, the baseline first."""
     pairs: Annotated[tuple[PairAgreement, ...], Field(min_length=1)]
-    """The reference with each of the others."""
+    """The baseline with each of the others."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.document import Count, Document, Fraction, Section, Sha256
 from schemas.training.train_config import Name, Positive
+from schemas.upgrade import change_at, rename
 
-Arm = Literal["adapter", "base"]
-Outcome = Literal["correct", "wrong", "unparsed", "unscored"]
+Variant = Literal["adapter", "base"]
+"""Who answers: the base model with the adapter, or alone as the control."""
+Outcome = Literal["correct", "partial", "wrong", "unparsed", "unscored"]
+"""How an item counts: 1, its `score`, 0, 0, not at all."""
+_VARIANT = rename({"arms": "variants"})
 
 
 class Interval(Section):
@@ -25,7 +29,7 @@ class Interval(Section):
 
 
 class TaskScore(Section):
-    """One task, one arm. The four counts add up to `total`."""
+    """One task, one variant. The counts of the five outcomes add up to `total`."""
 
     metric: str
     """Name of the primary metric, such as `accuracy`, `exact_match` or `pass@1`."""
@@ -33,30 +37,32 @@ class TaskScore(Section):
     """Items given to the model."""
     correct: Count
     """Items answered rightly."""
+    partial: Count = 0
+    """Items with a score between 0 and 1, in metrics that have such scores, as F1 has."""
     wrong: Count
-    """Items with a readable answer that is not the right one."""
+    """Items whose answer was read and is not the right one."""
     unparsed: Count
-    """Items whose output held no readable answer; they count as not right."""
+    """Items out of whose output no answer could be read; they count as not right."""
     unscored: Count
     """Items without a score (a failed request, a sandbox fault); any makes the task's score incomplete."""
     score: Fraction
-    """correct / total."""
+    """Mean score of the items: correct / total where no item is partial."""
     standard_error: float
-    """Binomial standard error of the score."""
+    """Of the score: binomial where no item is partial, else from the items' spread."""
     interval: Interval
-    """Wilson interval of the score."""
+    """Of the score: Wilson's where no item is partial, else by bootstrap."""
     secondary: dict[str, Fraction] = Field(default_factory=dict)
     """Further scores of the same answers, such as `exact_match,flexible-extract`, `acc_norm` or `pass@10`."""
 
     @model_validator(mode="after")
     def _counts_add_up(self) -> Self:
-        if self.correct + self.wrong + self.unparsed + self.unscored != self.total:
-            raise ValueError("correct + wrong + unparsed + unscored is not total")
+        if self.correct + self.partial + self.wrong + self.unparsed + self.unscored != self.total:
+            raise ValueError("correct + partial + wrong + unparsed + unscored is not total")
         return self
 
 
 class TaskRecord(Section):
-    """One task: what was asked, and how each arm did."""
+    """One task: what was asked, and how each variant did."""
 
     version: str
     """Version of the task definition."""
@@ -68,8 +74,8 @@ class TaskRecord(Section):
     """Hash over the prompts as sent, in order."""
     generation_sha256: Sha256
     """Hash over the generation settings and the task definition."""
-    arms: dict[Arm, TaskScore]
-    """Scores by arm."""
+    variants: dict[Variant, TaskScore]
+    """Scores by variant."""
 
 
 class AdapterReference(Section):
@@ -100,8 +106,9 @@ class EvalReport(Document):
     """The scores of one run on one suite. `samples.jsonl` beside it holds every item."""
 
     title: ClassVar[str] = "evaluation report"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "tasks.*", _VARIANT)}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     suite: Name
     """Name of the suite."""
@@ -125,8 +132,8 @@ class EvalReport(Document):
     """Seed of sampling tasks; greedy tasks do not depend on it."""
     tasks: Annotated[dict[str, TaskRecord], Field(min_length=1)]
     """By lm-eval task name."""
-    macro: dict[Arm, Fraction]
-    """Unweighted mean of the tasks' scores, by arm."""
+    macro: dict[Variant, Fraction]
+    """Unweighted mean of the tasks' scores, by variant."""
     samples_sha256: Sha256
     """Hash of samples.jsonl."""
     seconds: float
@@ -136,7 +143,7 @@ class EvalReport(Document):
 
 
 class Sample(Section):
-    """One line of samples.jsonl: one item, one arm."""
+    """One line of samples.jsonl: one item, one variant."""
 
     task: str
     """lm-eval task name."""
@@ -144,7 +151,7 @@ class Sample(Section):
     """Index of the item in the task's split."""
     attempt: Count = 0
     """Which of several sampled answers to the item (pass@k); 0 where there is one."""
-    arm: Arm
+    variant: Variant
     """Who answered."""
     prompt: str
     """The prompt as sent."""
@@ -156,5 +163,24 @@ class Sample(Section):
     """The answer read from the output; None where none could be read."""
     outcome: Outcome
     """How it counts."""
+    score: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Score of a partial answer; None for every other outcome, which says its own."""
     cluster: str | None = None
     """Items that share a passage or subject, for clustered intervals; None where each item stands alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_todays_words(cls, data: Any) -> Any:
+        """Lines carry no version; until reports' version 2, `variant` was called `arm`."""
+        return rename({"arm": "variant"})(data)
+
+    @model_validator(mode="after")
+    def _partial_answers_have_a_score(self) -> Self:
+        if (self.outcome == "partial") != (self.score is not None):
+            raise ValueError("a partial answer has a score, and no other does")
+        return self
+
+    @property
+    def value(self) -> float:
+        """What the item adds to its task's score: 0 to 1, an unscored one 0."""
+        return self.score if self.score is not None else float(self.outcome == "correct")

@@ -13,10 +13,11 @@ from pydantic import Field, model_validator
 
 from schemas.document import Count, Document, Section
 from schemas.training.train_config import Name
+from schemas.upgrade import change_at
 from schemas.yaml_files import read_yaml
 
 Points = Annotated[float, Field(ge=0.0, le=100.0)]
-Opponent = Literal["base", "reference"]
+Baseline = Literal["base", "baseline"]
 Subject = Literal["macro", "each_task"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -25,8 +26,8 @@ class Superiority(Section):
 
     kind: Literal["superiority"]
     """Tells this check from the others."""
-    against: Opponent
-    """`base`: the base arm of the adapter's own report. `reference`: what `--against` names."""
+    against: Baseline
+    """`base`: the base model in the adapter's own report. `baseline`: what `--against` names."""
     over: Subject = "macro"
     """`macro`: the average of the tasks; `each_task`: every task by itself; or a list of tasks, each by itself."""
     margin: Points = 0.0
@@ -38,8 +39,8 @@ class NonInferiority(Section):
 
     kind: Literal["non_inferiority"]
     """Tells this check from the others."""
-    against: Opponent
-    """`base`: the base arm of the adapter's own report. `reference`: what `--against` names."""
+    against: Baseline
+    """`base`: the base model in the adapter's own report. `baseline`: what `--against` names."""
     over: Subject = "macro"
     """`macro`, `each_task`, or a list of tasks."""
     margin: Annotated[float, Field(gt=0.0, le=100.0)]
@@ -66,12 +67,12 @@ class Floor(Section):
 
 
 class Unparsed(Section):
-    """In no task are more answers unreadable than the limit. Judged on the observed rate of each task."""
+    """In no task are more answers unparsed than the limit. Judged on the observed rate of each task."""
 
     kind: Literal["unparsed"]
     """Tells this check from the others."""
     limit: Points
-    """Largest share of unreadable answers, in percent."""
+    """Largest share of unparsed answers, in percent."""
 
 
 Check = Annotated[Superiority | NonInferiority | Floor | Unparsed, Field(discriminator="kind")]
@@ -88,17 +89,23 @@ class SuitePolicy(Section):
     """Refuses a report made with `--limit`."""
     unscored: Points = 0.0
     """Largest share of items without a score, per task, in percent. Beyond it there is no verdict; up to it, each such
-    item counts against the adapter: as wrong for the adapter, as right for its opponent."""
+    item counts against the adapter: as wrong for the adapter, as right for its baseline."""
     checks: Annotated[tuple[Check, ...], Field(min_length=1)]
     """All must pass. An empty list would pass everything, so it is an error."""
+
+
+def _baseline(name: Any) -> Any:
+    """Version 1 called what `--against` names the reference."""
+    return "baseline" if name == "reference" else name
 
 
 class GatePolicy(Document):
     """The conditions an adapter must meet, by suite."""
 
     title: ClassVar[str] = "gate policy"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "suites.*.checks.*.against", _baseline)}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     name: Name
     """Shown in the verdict."""
@@ -120,10 +127,10 @@ class GatePolicy(Document):
         return self
 
     @property
-    def needs_reference(self) -> bool:
+    def needs_baseline(self) -> bool:
         """Whether a check compares with what `--against` names."""
         checks = (check for suite in self.suites.values() for check in suite.checks)
-        return any(getattr(check, "against", None) == "reference" for check in checks)
+        return any(getattr(check, "against", None) == "baseline" for check in checks)
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:

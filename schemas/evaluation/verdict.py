@@ -6,13 +6,14 @@ Scores and differences are fractions, as in the EvalReport; sentences for people
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.document import Count, Document, Fraction, Section, Sha256
-from schemas.evaluation.eval_report import AdapterReference, Arm, Interval
+from schemas.evaluation.eval_report import AdapterReference, Interval, Variant
 from schemas.training.train_config import Name, Positive
+from schemas.upgrade import change_at, rename
 
 Decision = Literal["pass", "rejected", "inconclusive"]
 _SEVERITY: tuple[Decision, ...] = ("pass", "inconclusive", "rejected")
@@ -28,7 +29,7 @@ def worst(decisions: Iterable[Decision]) -> Decision:
 
 
 class Difference(Section):
-    """A paired difference, adapter minus opponent."""
+    """A paired difference, adapter minus baseline."""
 
     estimate: float
     """The observed difference."""
@@ -37,7 +38,7 @@ class Difference(Section):
     interval: Interval
     """Bootstrap interval."""
     p_value: Fraction
-    """Two-sided, of no difference: exact McNemar for a task with one run on each side, bootstrap otherwise."""
+    """Two-sided, of no difference: exact McNemar for a task with one run each, bootstrap otherwise."""
     minimum_detectable_effect: float
     """True difference that samples of this size and spread would show as not chance 80 % of the time."""
 
@@ -51,35 +52,35 @@ class PairedTask(Section):
     """Independent groups among them; equal to `items` where each stands alone."""
     candidate: Fraction
     """Mean score of the adapter's runs."""
-    opponent: Fraction
-    """Mean score of the opponent's runs."""
+    baseline: Fraction
+    """Mean score of the baseline's runs."""
     fixed: Count
-    """Items the opponent missed and the adapter got right, summed over pairs of runs."""
+    """Items the baseline missed and the adapter got right, summed over pairs of runs."""
     broken: Count
-    """Items the opponent got right and the adapter missed, summed over pairs of runs."""
+    """Items the baseline got right and the adapter missed, summed over pairs of runs."""
     difference: Difference
-    """Adapter minus opponent."""
+    """Adapter minus baseline."""
     p_holm: Fraction
     """The p-value after Holm's correction over the tasks of this comparison."""
 
 
 class Comparison(Section):
-    """An adapter against one opponent on one suite."""
+    """An adapter against one baseline on one suite."""
 
     suite: Name
     """Name of the suite."""
     candidates: Annotated[tuple[str, ...], Field(min_length=1)]
     """Runs of the adapter; several are seeds of one configuration."""
-    opponents: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Runs of the opponent."""
-    opponent_arm: Arm
-    """Whether the opponent is an adapter or the base model."""
+    baselines: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Runs of the baseline."""
+    baseline_variant: Variant
+    """Whether the baseline is an adapter or the base model."""
     macro: Difference
     """Difference of the macro averages."""
     tasks: Annotated[dict[str, PairedTask], Field(min_length=1)]
     """By task."""
     seed_standard_error: float | None
-    """Part of the macro's standard error that comes from training seeds; None where each side is a single run, whose
+    """Part of the macro's standard error that comes from training seeds; None where both are a single run, whose
     verdict holds for these weights and not for the method."""
     notes: tuple[str, ...] = ()
     """What differs between the reports without making the comparison unfair, such as the backend."""
@@ -95,7 +96,7 @@ class CheckResult(Section):
     subject: str
     """`macro`, or a task."""
     against: str | None
-    """Opponent; None for checks of the adapter alone."""
+    """Baseline; None for checks of the adapter alone."""
     decision: Decision
     """What this check says."""
     reason: str
@@ -134,19 +135,27 @@ class Evidence(Section):
     """Hash of samples.jsonl."""
 
 
+def _with_baselines(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 called a baseline an opponent."""
+    data = change_at(data, "comparisons.*", rename({"opponents": "baselines", "opponent_arm": "baseline_variant"}))
+    upgraded: dict[str, Any] = change_at(data, "comparisons.*.tasks.*", rename({"opponent": "baseline"}))
+    return upgraded
+
+
 class Verdict(Document):
     """Whether the adapter may be served."""
 
     title: ClassVar[str] = "verdict"
+    upgrades: ClassVar = {"1": _with_baselines}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     created: AwareDatetime
     """When it was formed."""
     adapter: AdapterReference
     """The adapter judged. A server compares the manifest hash, so that no other adapter borrows the verdict."""
     against: tuple[str, ...]
-    """What `--against` named; empty where the policy needs no reference."""
+    """What `--against` named; empty where the policy needs no baseline."""
     policy: PolicyReference
     """The policy."""
     decision: Decision

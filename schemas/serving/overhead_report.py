@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -10,6 +10,7 @@ from schemas.document import Count, Document, Fraction, Section
 from schemas.evaluation.eval_report import AdapterReference
 from schemas.serving.serving_attestation import ServerRecord
 from schemas.training.train_config import Positive
+from schemas.upgrade import change_at, rename
 
 Metric = Literal["time_to_first_token", "inter_token_latency", "seconds_per_token"]
 OverheadVerdict = Literal["equivalent", "not_equivalent", "inconclusive"]
@@ -27,7 +28,7 @@ class StructuralCheck(Section):
 
 
 class Load(Section):
-    """What was asked of the server, the same for every arm."""
+    """What was asked of the server, the same for every variant."""
 
     waves: Positive
     """Waves of requests per block."""
@@ -49,11 +50,11 @@ class Load(Section):
     """Of prompts and order."""
 
 
-class ArmSpeed(Section):
-    """One arm, one concurrency: medians over its blocks."""
+class VariantSpeed(Section):
+    """One variant, one concurrency: medians over its blocks."""
 
-    arm: str
-    """`candidate`, `opponent`, `control` (the opponent loaded a second time), `base` or `merged`."""
+    variant: str
+    """`candidate`, `baseline`, `control` (the baseline loaded a second time), `base` or `merged`."""
     concurrency: Positive
     """Requests in flight."""
     time_to_first_token: float
@@ -65,10 +66,10 @@ class ArmSpeed(Section):
 
 
 class Equivalence(Section):
-    """Two one-sided tests on paired log-ratios: candidate over opponent, or control over opponent."""
+    """Two one-sided tests on paired log-ratios: candidate over baseline, or control over baseline."""
 
-    arm: Literal["candidate", "control"]
-    """Numerator. The control is the opponent itself, so its ratio shows the noise and nothing else."""
+    variant: Literal["candidate", "control"]
+    """Numerator. The control is the baseline itself, so its ratio shows the noise and nothing else."""
     metric: Metric
     """What is compared. Less is faster in all three."""
     concurrency: Positive
@@ -89,18 +90,30 @@ class Equivalence(Section):
     """`equivalent`: the interval lies within the margin. `not_equivalent`: outside of it. Else the noise is too large."""
 
 
+def _with_baselines(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 called the baseline the opponent, and what was measured an arm."""
+    data = rename({"opponent": "baseline"})(data)
+    data = change_at(data, "tests.*", rename({"arm": "variant"}))
+    data = change_at(data, "speeds.*", rename({"arm": "variant"}))
+    upgraded: dict[str, Any] = change_at(
+        data, "speeds.*.variant", lambda name: "baseline" if name == "opponent" else name
+    )
+    return upgraded
+
+
 class OverheadReport(Document):
     """The zero-overhead proof of one adapter."""
 
     title: ClassVar[str] = "overhead report"
+    upgrades: ClassVar = {"1": _with_baselines}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     created: AwareDatetime
     """When measuring ended."""
     candidate: AdapterReference
     """The adapter whose overhead is in question."""
-    opponent: AdapterReference
+    baseline: AdapterReference
     """The plain adapter of the same shape."""
     server: ServerRecord
     """Where both were served, from one process."""
@@ -110,8 +123,8 @@ class OverheadReport(Document):
     """The structural proof: what makes the server do the same work for both."""
     load: Load
     """The load."""
-    speeds: Annotated[tuple[ArmSpeed, ...], Field(min_length=1)]
-    """Every arm. `base` and `merged` stand here for information: an adapter that is not merged costs time."""
+    speeds: Annotated[tuple[VariantSpeed, ...], Field(min_length=1)]
+    """Every variant. `base` and `merged` stand here for information: an adapter that is not merged costs time."""
     tests: Annotated[tuple[Equivalence, ...], Field(min_length=1)]
     """Every metric at every concurrency, for candidate and control."""
     verdict: OverheadVerdict

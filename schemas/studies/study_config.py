@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from schemas.document import Count, Document, Section
 from schemas.training.train_config import Name, Place, Positive, PositiveFloat
+from schemas.upgrade import change_at, rename
 
 Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 """Name of a base, an arm or a contrast: a part of a run's name, so without dots."""
@@ -71,7 +72,7 @@ class Contrast(Section):
 
     candidate: Part
     """Arm."""
-    opponent: Part
+    baseline: Part
     """Arm it is held against."""
     asks: str
     """The question it answers."""
@@ -137,8 +138,9 @@ class StudyConfig(Document):
     """One study."""
 
     title: ClassVar[str] = "study config"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "analysis.contrasts.*", rename({"opponent": "baseline"}))}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     name: Name
     """Names the study."""
@@ -186,7 +188,7 @@ class StudyConfig(Document):
         named = [
             (f"analysis.contrasts.{name}", arm)
             for name, contrast in self.analysis.contrasts.items()
-            for arm in (contrast.candidate, contrast.opponent)
+            for arm in (contrast.candidate, contrast.baseline)
         ]
         named += [
             (f"arms.{name}.compute_matched_to", arm.compute_matched_to)

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, JsonValue, model_validator
 from schemas.document import Count, Document, Section, Sha256
 from schemas.studies.study_config import Part, StudyConfig
 from schemas.training.train_config import Positive, PositiveFloat
+from schemas.upgrade import change_at, rename
 
 Flops = Annotated[float, Field(gt=0)]
 
@@ -67,12 +68,18 @@ class StudyProtocol(Section):
 
     def sha256(self) -> str:
         """Hash of the protocol's canonical JSON (sorted keys, no spaces, UTF-8), the study's place on the disk left out."""
-        text = json.dumps(self.fixed(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(self._as_first_written(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def fixed(self) -> dict[str, JsonValue]:
-        """What is hashed."""
+        """What may not change, in today's words."""
         return self.model_dump(mode="json", exclude={"study": {"directory"}})
+
+    def _as_first_written(self) -> dict[str, JsonValue]:
+        """The same in the words of version 1: a registered hash outlives every change of words, here and in what cites it."""
+        data = change_at(self.fixed(), "study.analysis.contrasts.*", rename({"baseline": "opponent"}))
+        first: dict[str, JsonValue] = change_at(data, "study.schema_version", lambda _: "1")
+        return first
 
     def planned(self, base: str, arm: str) -> PlannedArm:
         """One arm on one base."""
@@ -98,8 +105,9 @@ class StudyPlan(Document):
     """The registered protocol, with every later change."""
 
     title: ClassVar[str] = "study plan"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "protocol.study", StudyConfig.upgraded)}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     registered: AwareDatetime
     """When the first protocol was written, before the first run."""

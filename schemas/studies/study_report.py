@@ -5,7 +5,7 @@ Accuracies and differences are fractions; sentences for people are in percentage
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -14,6 +14,7 @@ from schemas.evaluation.verdict import Difference
 from schemas.studies.study_config import Part, StudyConfig
 from schemas.studies.study_plan import Amendment, ChosenRate, TrainingCost
 from schemas.training.train_config import Positive, PositiveFloat
+from schemas.upgrade import change_at, rename
 
 Finding = Literal["different", "equivalent", "inconclusive"]
 
@@ -36,7 +37,7 @@ class ArmOutcome(Section):
     tasks: dict[str, Fraction]
     """Mean over seeds, by task."""
     unparsed: Fraction
-    """Share of unreadable answers."""
+    """Share of unparsed answers."""
     cost: TrainingCost
     """Counted compute of one run, as planned."""
     echo_steps: float
@@ -77,7 +78,7 @@ class ContrastOutcome(Section):
     """The contrast."""
     candidate: Part
     """Arm."""
-    opponent: Part
+    baseline: Part
     """Arm it is held against."""
     asks: str
     """The question."""
@@ -124,12 +125,20 @@ class BaseOutcome(Section):
     """By task, the number of items."""
 
 
+def _with_baselines(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 called the baseline of a contrast its opponent."""
+    data = change_at(data, "study", StudyConfig.upgraded)
+    upgraded: dict[str, Any] = change_at(data, "contrasts.*", rename({"opponent": "baseline"}))
+    return upgraded
+
+
 class StudyReport(Document):
     """What a study found."""
 
     title: ClassVar[str] = "study report"
+    upgrades: ClassVar = {"1": _with_baselines}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     created: AwareDatetime
     """When it was written."""

@@ -16,14 +16,14 @@ def print_report(report: OverheadReport, console: Console) -> None:
     """Structure, tests, speeds, verdict."""
     for check in report.structure:
         console.print(f"{'[green]same[/green]' if check.same else '[red]differs[/red]'}  {check.what}: {check.detail}")
-    tests = Table(title=f"{report.candidate.name} over {report.opponent.name}, {report.load.rounds} A/B/B/A rounds")
-    for column in ("metric", "requests", "arm", "ratio", "90 % interval", "p", "noise", "verdict"):
+    tests = Table(title=f"{report.candidate.name} over {report.baseline.name}, {report.load.rounds} A/B/B/A rounds")
+    for column in ("metric", "requests", "variant", "ratio", "90 % interval", "p", "noise", "verdict"):
         tests.add_column(column)
     for test in report.tests:
         tests.add_row(
             test.metric.replace("_", " "),
             str(test.concurrency),
-            test.arm,
+            test.variant,
             f"{test.ratio:.4f}",
             f"{test.low:.4f} to {test.high:.4f}",
             f"{test.p_value:.2g}",
@@ -32,11 +32,11 @@ def print_report(report: OverheadReport, console: Console) -> None:
         )
     console.print(tests)
     speeds = Table(title="Medians; base and merged for information")
-    for column in ("arm", "requests", "first token", "between tokens", "tokens/s"):
+    for column in ("variant", "requests", "first token", "between tokens", "tokens/s"):
         speeds.add_column(column, justify="right")
     for speed in report.speeds:
         first, between = f"{speed.time_to_first_token * 1e3:.2f} ms", f"{speed.inter_token_latency * 1e3:.2f} ms"
-        speeds.add_row(speed.arm, str(speed.concurrency), first, between, f"{speed.tokens_per_second:.1f}")
+        speeds.add_row(speed.variant, str(speed.concurrency), first, between, f"{speed.tokens_per_second:.1f}")
     console.print(speeds)
     console.print(f"[bold]{report.verdict.replace('_', ' ')}[/bold]: {report.reason}")
 
@@ -54,11 +54,11 @@ def plot_report(report: OverheadReport, path: Path) -> None:
     axes.axvline(1, color="black", linewidth=0.5)
     labels = []
     for row, test in enumerate(reversed(report.tests)):
-        axes.plot([test.low, test.high], [row, row], color=colours[test.arm], linewidth=2)
-        axes.plot(test.ratio, row, "o", color=colours[test.arm])
-        labels.append(f"{test.metric.replace('_', ' ')}, {test.concurrency} at once, {test.arm}")
+        axes.plot([test.low, test.high], [row, row], color=colours[test.variant], linewidth=2)
+        axes.plot(test.ratio, row, "o", color=colours[test.variant])
+        labels.append(f"{test.metric.replace('_', ' ')}, {test.concurrency} at once, {test.variant}")
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel(f"time relative to {report.opponent.name} (90 % interval, {report.load.rounds} rounds)")
+    axes.set_xlabel(f"time relative to {report.baseline.name} (90 % interval, {report.load.rounds} rounds)")
     axes.set_title(f"{report.candidate.name}: {report.verdict.replace('_', ' ')} on {report.server.device}")
     axes.legend(loc="lower right")
     buffer = io.BytesIO()

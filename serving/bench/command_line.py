@@ -64,7 +64,7 @@ def bench_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving bench",
         description="Does an adapter cost anything at inference that a plain one of its shape does not? Serves both from "
-        "one vLLM process, with the opponent a second time as a control, and tests for equivalence (TOST).",
+        "one vLLM process, with the baseline a second time as a control, and tests for equivalence (TOST).",
         epilog="Exit codes: 0 equivalent, 3 not equivalent, 4 inconclusive.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the candidate's run directory")
@@ -82,14 +82,14 @@ def bench_parser() -> argparse.ArgumentParser:
         help="requests of a wave, which start together; each number is measured",
     )
     parser.add_argument(
-        "--waves", type=int, default=2, help="waves per block; the arms take turns after each (default: 2)"
+        "--waves", type=int, default=2, help="waves per block; the variants take turns after each (default: 2)"
     )
     parser.add_argument("--prompt-tokens", type=int, default=64, help="tokens of each prompt (default: 64)")
     parser.add_argument("--output-tokens", type=int, default=32, help="tokens of each answer (default: 32)")
     parser.add_argument("--max-seconds", type=float, default=1800.0, help="longest time of measuring (default: 1800)")
     parser.add_argument("--max-rounds", type=int, default=400, help="most rounds (default: 400)")
     parser.add_argument("--no-merged", action="store_true", help="leave out the merged model's figures")
-    parser.add_argument("--seed", type=int, default=0, help="of the prompts and of the arms' order (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts and of the variants' order (default: 0)")
     parser.add_argument("--port", type=int, help="port of the server under test (default: a free one)")
     parser.add_argument(
         "--output", type=Path, help="report (default: RUN/overhead/report.json); the plot lies beside it"

@@ -52,7 +52,7 @@ def tost(log_ratios: Sequence[float], margin: float) -> TostResult:
 
 
 def rounds_needed(noise: float, margin: float, *, at_least: int = 4, at_most: int = 100_000) -> int:
-    """Rounds with which TOST at 5 % finds two equal arms equivalent with 90 % probability.
+    """Rounds with which TOST at 5 % finds two equal variants equivalent with 90 % probability.
 
     Args:
         noise: standard deviation of the control's log-ratio between rounds.

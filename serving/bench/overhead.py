@@ -21,7 +21,7 @@ from schemas.serving.overhead_report import (
 from serving.bench.equivalence import rounds_needed, tost
 from serving.bench.rounds import METRICS, Measurements, Plan, run_round
 from serving.bench.structure import compare_structure
-from serving.bench.verdict import compare_arms, decide, summarise
+from serving.bench.verdict import compare_variants, decide, summarise
 from serving.engine.client import EndpointClient
 from serving.gateway.settings import ATTESTOR_HEADER
 from serving.options import ServeOptions
@@ -39,8 +39,8 @@ class BenchOptions:
     """One call of `python -m serving bench`.
 
     Attributes:
-        server: how to start the server; its runs are candidate and opponent.
-        waves: per block. Few, so that the arms take turns faster than the machine's speed drifts.
+        server: how to start the server; its runs are candidate and baseline.
+        waves: per block. Few, so that the variants take turns faster than the machine's speed drifts.
         max_seconds: measuring ends after this time even if the control's noise asks for more rounds.
         merged: also serve the candidate merged into its base, for information.
     """
@@ -68,18 +68,18 @@ def measure_overhead(options: BenchOptions) -> OverheadReport:
         options.server, verdict_rule="ignore", control=True, vllm_arguments=(*options.server.vllm_arguments, *_NO_REUSE)
     )
     with attested_server(serve) as server:
-        candidate, opponent = (served.candidate.adapter for served in server.adapters[:2])
-        structure = prove_structure(server, candidate, opponent)
+        candidate, baseline = (served.candidate.adapter for served in server.adapters[:2])
+        structure = prove_structure(server, candidate, baseline)
         plan = make_plan(server, candidate, options)
         measured, planned = measure(server, plan, options)
     if options.merged:
         measure_merged(serve, plan, measured)
-    tests = tuple(compare_arms(measured, plan, options.margin))
+    tests = tuple(compare_variants(measured, plan, options.margin))
     verdict, reason = decide(structure, tests, options.margin)
     return OverheadReport(
         created=datetime.now(UTC),
         candidate=_reference(candidate),
-        opponent=_reference(opponent),
+        baseline=_reference(baseline),
         server=server.record,
         margin=options.margin,
         structure=structure,
@@ -91,7 +91,7 @@ def measure_overhead(options: BenchOptions) -> OverheadReport:
             warm_up_rounds=WARM_UP_ROUNDS,
             pilot_rounds=PILOT_ROUNDS,
             planned_rounds=planned,
-            rounds=len(measured.blocks[options.concurrency[0], "opponent"]),
+            rounds=len(measured.blocks[options.concurrency[0], "baseline"]),
             seed=options.seed,
         ),
         speeds=tuple(summarise(measured)),
@@ -102,29 +102,29 @@ def measure_overhead(options: BenchOptions) -> OverheadReport:
     )
 
 
-# The same prompts go to every arm: without this the arm that comes second would find some of its work done.
+# The same prompts go to every variant: without this the variant that comes second would find some of its work done.
 _NO_REUSE = ("--no-enable-prefix-caching",)
 
 
 def prove_structure(
-    server: AttestedServer, candidate: VerifiedAdapter, opponent: VerifiedAdapter
+    server: AttestedServer, candidate: VerifiedAdapter, baseline: VerifiedAdapter
 ) -> tuple[StructuralCheck, ...]:
     """The structural proof, from the files and from the workers' buffers."""
-    applied = [server.attestations[adapter.manifest.name].applied for adapter in (candidate, opponent)]
+    applied = [server.attestations[adapter.manifest.name].applied for adapter in (candidate, baseline)]
     if applied[0] is None or applied[1] is None:
         raise UserError(
             "an adapter that is served merged has no adapter overhead to measure", fix="compare LoRA adapters"
         )
-    return compare_structure(candidate, opponent, (applied[0].names, applied[1].names))
+    return compare_structure(candidate, baseline, (applied[0].names, applied[1].names))
 
 
 def make_plan(server: AttestedServer, candidate: VerifiedAdapter, options: BenchOptions) -> Plan:
-    """Arms by name on the server, and prompts out of tokens the base certainly knows."""
+    """Variants by name on the server, and prompts out of tokens the base certainly knows."""
     vocabulary = {token for probe in candidate.manifest.probes for token in probe.token_ids}
     return Plan(
-        arms={
+        variants={
             "candidate": server.adapters[0].name,
-            "opponent": server.adapters[1].name,
+            "baseline": server.adapters[1].name,
             "control": server.control_name,
             "base": server.weights.name,
         },
@@ -162,14 +162,14 @@ def measure(server: AttestedServer, plan: Plan, options: BenchOptions) -> tuple[
 
 
 def without_base(plan: Plan) -> Plan:
-    """The arms under test; the base's figures are for information, and the pilot has enough of them."""
-    return replace(plan, arms={arm: name for arm, name in plan.arms.items() if arm != "base"})
+    """The variants under test; the base's figures are for information, and the pilot has enough of them."""
+    return replace(plan, variants={variant: name for variant, name in plan.variants.items() if variant != "base"})
 
 
 def control_noise(measured: Measurements, plan: Plan) -> list[float]:
     """Standard deviation of the control's log-ratio, for every metric and concurrency."""
     return [
-        tost(measured.log_ratios("control", "opponent", metric, concurrency), MARGIN).noise
+        tost(measured.log_ratios("control", "baseline", metric, concurrency), MARGIN).noise
         for concurrency in plan.concurrency
         for metric in METRICS
     ]
@@ -179,7 +179,7 @@ def measure_merged(serve: ServeOptions, plan: Plan, into: Measurements) -> None:
     """The candidate merged into its base, in a server of its own; for information, so a few rounds suffice."""
     alone = replace(serve, runs=serve.runs[:1], control=False, merge=True)
     with attested_server(alone) as server:
-        merged = replace(plan, arms={"merged": server.adapters[0].name})
+        merged = replace(plan, variants={"merged": server.adapters[0].name})
         run = _round_runner(server.client, merged)
         for number in range(WARM_UP_ROUNDS):
             run(-1 - number, Measurements())

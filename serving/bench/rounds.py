@@ -1,4 +1,4 @@
-"""The order of measuring: every round visits each arm twice, there and back, so that drift cancels in each pair."""
+"""The order of measuring: every round visits each variant twice, there and back, so that drift cancels in each pair."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Plan:
     """What every block asks.
 
     Attributes:
-        arms: model name on the server, by arm.
+        variants: model name on the server, by variant.
         vocabulary: token ids that prompts are made of.
     """
 
-    arms: Mapping[str, str]
+    variants: Mapping[str, str]
     concurrency: tuple[int, ...]
     waves: int
     prompt_tokens: int
@@ -36,23 +36,23 @@ class Plan:
 
 @dataclass
 class Measurements:
-    """Blocks by concurrency, arm and round; two blocks (there and back) per round."""
+    """Blocks by concurrency, variant and round; two blocks (there and back) per round."""
 
     blocks: dict[tuple[int, str], list[tuple[BlockSpeed, BlockSpeed]]] = field(default_factory=dict)
 
-    def log_ratios(self, arm: str, opponent: str, metric: Metric, concurrency: int) -> list[float]:
-        """One per round: mean log of the arm's two blocks minus that of the opponent's two."""
-        pairs = zip(self.blocks[concurrency, arm], self.blocks[concurrency, opponent], strict=True)
+    def log_ratios(self, variant: str, baseline: str, metric: Metric, concurrency: int) -> list[float]:
+        """One per round: mean log of the variant's two blocks minus that of the baseline's two."""
+        pairs = zip(self.blocks[concurrency, variant], self.blocks[concurrency, baseline], strict=True)
         return [_mean_log(ours, metric) - _mean_log(theirs, metric) for ours, theirs in pairs]
 
-    def values(self, arm: str, metric: Metric, concurrency: int) -> list[float]:
+    def values(self, variant: str, metric: Metric, concurrency: int) -> list[float]:
         """Every block's value."""
-        return [getattr(block, metric) for pair in self.blocks[concurrency, arm] for block in pair]
+        return [getattr(block, metric) for pair in self.blocks[concurrency, variant] for block in pair]
 
 
-def palindrome(arms: Sequence[str], seed: int) -> list[str]:
-    """The arms in random order and back: A B C C B A. Any two of them form an A/B/B/A design."""
-    there = list(arms)
+def palindrome(variants: Sequence[str], seed: int) -> list[str]:
+    """The variants in random order and back: A B C C B A. Any two of them form an A/B/B/A design."""
+    there = list(variants)
     random.Random(seed).shuffle(there)  # noqa: S311  (reproducible, not secret)
     return there + there[::-1]
 
@@ -66,12 +66,12 @@ async def measure_round(address: str, headers: Mapping[str, str], plan: Plan, nu
         for concurrency in plan.concurrency:
             seed = plan.seed + 1000 * number + concurrency
             prompts = random_prompts(plan.waves * concurrency, plan.prompt_tokens, plan.vocabulary, seed)
-            seen: dict[str, list[BlockSpeed]] = {arm: [] for arm in plan.arms}
-            for arm in palindrome(tuple(plan.arms), seed):
-                block = await run_block(client, plan.arms[arm], prompts, plan.output_tokens, concurrency)
-                seen[arm].append(block)
-            for arm, (there, back) in seen.items():
-                into.blocks.setdefault((concurrency, arm), []).append((there, back))
+            seen: dict[str, list[BlockSpeed]] = {variant: [] for variant in plan.variants}
+            for variant in palindrome(tuple(plan.variants), seed):
+                block = await run_block(client, plan.variants[variant], prompts, plan.output_tokens, concurrency)
+                seen[variant].append(block)
+            for variant, (there, back) in seen.items():
+                into.blocks.setdefault((concurrency, variant), []).append((there, back))
 
 
 def run_round(address: str, headers: Mapping[str, str], plan: Plan, number: int, into: Measurements) -> None:

@@ -13,17 +13,17 @@ _NAMES = {"base_model_name_or_path", "revision", "peft_version", "lora_dropout",
 
 
 def compare_structure(
-    candidate: VerifiedAdapter, opponent: VerifiedAdapter, applied: tuple[Sequence[str], Sequence[str]]
+    candidate: VerifiedAdapter, baseline: VerifiedAdapter, applied: tuple[Sequence[str], Sequence[str]]
 ) -> tuple[StructuralCheck, ...]:
     """Every property, whether they agree in it, and how not.
 
     Args:
         applied: names of the tensors that the server's workers hold for each, as attested.
     """
-    a, b = candidate.manifest.adapter, opponent.manifest.adapter
-    headers = [{name: (h.shape, h.dtype) for name, h in adapter.tensors.items()} for adapter in (candidate, opponent)]
-    size = [adapter.manifest.files["adapter_model.safetensors"].size for adapter in (candidate, opponent)]
-    config = [_config(adapter.config) for adapter in (candidate, opponent)]
+    a, b = candidate.manifest.adapter, baseline.manifest.adapter
+    headers = [{name: (h.shape, h.dtype) for name, h in adapter.tensors.items()} for adapter in (candidate, baseline)]
+    size = [adapter.manifest.files["adapter_model.safetensors"].size for adapter in (candidate, baseline)]
+    config = [_config(adapter.config) for adapter in (candidate, baseline)]
     return (
         _same("tensor names", sorted(headers[0]), sorted(headers[1]), f"{len(headers[0])} tensors"),
         _same("tensor shapes and dtypes", headers[0], headers[1], f"{a.parameters:,} values"),
@@ -50,4 +50,4 @@ def _same(what: str, a: Any, b: Any, detail: str) -> StructuralCheck:
         difference = ", ".join(sorted(set(a) ^ set(b))[:3])
     else:
         difference = f"{a} / {b}"
-    return StructuralCheck(what=what, same=False, detail=f"candidate / opponent: {difference}")
+    return StructuralCheck(what=what, same=False, detail=f"candidate / baseline: {difference}")

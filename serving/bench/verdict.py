@@ -1,4 +1,4 @@
-"""From measurements to a verdict: every arm tested against the opponent, and what all the tests say together."""
+"""From measurements to a verdict: every variant tested against the baseline, and what all the tests say together."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from schemas.serving.overhead_report import ArmSpeed, Equivalence, OverheadVerdict, StructuralCheck
+from schemas.serving.overhead_report import Equivalence, OverheadVerdict, StructuralCheck, VariantSpeed
 from serving.bench.equivalence import tost
 from serving.bench.rounds import METRICS, Measurements, Plan
 
 
-def compare_arms(measured: Measurements, plan: Plan, margin: float) -> list[Equivalence]:
-    """Candidate and control against the opponent, every metric at every concurrency."""
+def compare_variants(measured: Measurements, plan: Plan, margin: float) -> list[Equivalence]:
+    """Candidate and control against the baseline, every metric at every concurrency."""
     tests = []
     for concurrency in plan.concurrency:
         for metric in METRICS:
-            for arm in ("candidate", "control"):
-                log_ratios = measured.log_ratios(arm, "opponent", metric, concurrency)
+            for variant in ("candidate", "control"):
+                log_ratios = measured.log_ratios(variant, "baseline", metric, concurrency)
                 result = tost(log_ratios, margin)
                 tests.append(
                     Equivalence(
-                        arm=arm,
+                        variant=variant,
                         metric=metric,
                         concurrency=concurrency,
                         ratio=result.ratio,
@@ -43,11 +43,11 @@ def decide(
     different = [check.what for check in structure if not check.same]
     if different:
         return "not_equivalent", f"the adapters differ in structure: {', '.join(different)}"
-    control = [_label(test) for test in tests if test.arm == "control" and test.verdict != "equivalent"]
-    worse = [_label(test) for test in tests if test.arm == "candidate" and test.verdict == "not_equivalent"]
+    control = [_label(test) for test in tests if test.variant == "control" and test.verdict != "equivalent"]
+    worse = [_label(test) for test in tests if test.variant == "candidate" and test.verdict == "not_equivalent"]
     if control:
         return "inconclusive", (
-            f"the opponent cannot be shown equal to itself within {margin:.1%} ({', '.join(control)}): "
+            f"the baseline cannot be shown equal to itself within {margin:.1%} ({', '.join(control)}): "
             "the machine is too noisy for this many rounds"
         )
     if worse:
@@ -58,17 +58,17 @@ def decide(
     return "equivalent", f"same structure, and every metric is equal within {margin:.1%}"
 
 
-def summarise(measured: Measurements) -> list[ArmSpeed]:
-    """Medians over the blocks of every arm."""
+def summarise(measured: Measurements) -> list[VariantSpeed]:
+    """Medians over the blocks of every variant."""
     return [
-        ArmSpeed(
-            arm=arm,
+        VariantSpeed(
+            variant=variant,
             concurrency=concurrency,
-            time_to_first_token=median(measured.values(arm, "time_to_first_token", concurrency)),
-            inter_token_latency=median(measured.values(arm, "inter_token_latency", concurrency)),
-            tokens_per_second=1 / median(measured.values(arm, "seconds_per_token", concurrency)),
+            time_to_first_token=median(measured.values(variant, "time_to_first_token", concurrency)),
+            inter_token_latency=median(measured.values(variant, "inter_token_latency", concurrency)),
+            tokens_per_second=1 / median(measured.values(variant, "seconds_per_token", concurrency)),
         )
-        for concurrency, arm in sorted(measured.blocks)
+        for concurrency, variant in sorted(measured.blocks)
     ]
 
 

@@ -83,7 +83,7 @@ def findings_table(report: StudyReport) -> Table:
     table.add_column("contrast", no_wrap=True)
     table.add_column("finding")
     for one in report.contrasts:
-        name = f"{one.candidate} - {one.opponent}" + (f" on {one.base}" if len(report.bases) > 1 else "")
+        name = f"{one.candidate} - {one.baseline}" + (f" on {one.base}" if len(report.bases) > 1 else "")
         table.add_row(name, Text(one.sentence, style=_COLOURS[one.finding]))
     return table
 

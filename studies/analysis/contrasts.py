@@ -78,9 +78,9 @@ def finding(p_holm: float, p_equivalence_holm: float, level: float) -> Finding:
 
 
 def _test(results: Results, base: str, name: str, contrast: Contrast, settings: Resampling) -> Tested:
-    candidates, opponents = (results.contestants(base, arm) for arm in (contrast.candidate, contrast.opponent))
-    paired = compare_pair(candidates, opponents, settings, by_seed=True)
-    macros = [[one.evaluation.report.macro["adapter"] for one in side] for side in (candidates, opponents)]
+    candidates, baselines = (results.scored_runs(base, arm) for arm in (contrast.candidate, contrast.baseline))
+    paired = compare_pair(candidates, baselines, settings, by_seed=True)
+    macros = [[one.evaluation.report.macro["adapter"] for one in group] for group in (candidates, baselines)]
     seeds = results.runs[base, contrast.candidate]
     by_seed = {seed: mine - theirs for seed, mine, theirs in zip(seeds, *macros, strict=True)}
     return Tested(base, name, contrast, paired, by_seed)
@@ -93,7 +93,7 @@ def _outcome(one: Tested, p_holm: float, p_same: float, level: float, detect: fl
         base=one.base,
         name=one.name,
         candidate=one.contrast.candidate,
-        opponent=one.contrast.opponent,
+        baseline=one.contrast.baseline,
         asks=one.contrast.asks,
         margin=one.contrast.margin,
         macro=document.macro,

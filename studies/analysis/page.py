@@ -46,7 +46,7 @@ def headline(report: StudyReport) -> str:
     """What was found, contrast by contrast, in one sentence each."""
     many = len(report.bases) > 1
     return " ".join(
-        f"{one.candidate} against {one.opponent}{f' on {one.base}' if many else ''}: {one.sentence}."
+        f"{one.candidate} against {one.baseline}{f' on {one.base}' if many else ''}: {one.sentence}."
         for one in report.contrasts[:3]
     )
 
@@ -69,7 +69,7 @@ def _strength(value: float, low: float, high: float) -> int:
 
 def _plots(report: StudyReport, results: Results) -> list[Plot]:
     curves = {
-        key: [read_metrics(run.contestant.evaluation.run.metrics) for run in by_seed.values()]
+        key: [read_metrics(run.scored_run.evaluation.run.metrics) for run in by_seed.values()]
         for key, by_seed in results.runs.items()
     }
     plots: list[Plot | None] = [forest(report)]

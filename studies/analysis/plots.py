@@ -26,7 +26,7 @@ def forest(report: StudyReport) -> Plot:
         for place, one in enumerate(rows):
             _forest_row(axes, place, one)
         many = len(report.bases) > 1
-        labels = [f"{one.candidate} − {one.opponent}" + (f", {one.base}" if many else "") for one in rows]
+        labels = [f"{one.candidate} − {one.baseline}" + (f", {one.base}" if many else "") for one in rows]
         axes.set_yticks(range(len(rows)), labels)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel("points of macro accuracy")

@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluator.comparison.comparability import require_comparable
 from evaluator.comparison.pairing import adapter_of
-from evaluator.comparison.scored_run import Contestant, Evaluation, read_evaluation
+from evaluator.comparison.scored_run import Evaluation, ScoredRun, read_evaluation
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
@@ -27,7 +27,7 @@ class Run:
 
     manifest: AdapterManifest
     """Of its adapter."""
-    contestant: Contestant
+    scored_run: ScoredRun
     """Its answers."""
 
 
@@ -41,14 +41,14 @@ class Results:
     """The learning rates."""
     runs: dict[tuple[str, str], dict[int, Run]]
     """By base and arm, then by seed, in the plan's order."""
-    controls: dict[str, Contestant]
+    controls: dict[str, ScoredRun]
     """The bases without an adapter."""
     notes: tuple[str, ...]
     """What differs without harm."""
 
-    def contestants(self, base: str, arm: str) -> list[Contestant]:
+    def scored_runs(self, base: str, arm: str) -> list[ScoredRun]:
         """An arm's runs, seed by seed."""
-        return [run.contestant for run in self.runs[base, arm].values()]
+        return [run.scored_run for run in self.runs[base, arm].values()]
 
 
 def read_results(directory: Path) -> Results:
@@ -69,7 +69,7 @@ def read_results(directory: Path) -> Results:
         for one in plan.protocol.arms
     }
     controls = {base: _control(directory, base, plan) for base in plan.protocol.study.bases}
-    everyone = [*controls.values(), *(run.contestant for by_seed in runs.values() for run in by_seed.values())]
+    everyone = [*controls.values(), *(run.scored_run for by_seed in runs.values() for run in by_seed.values())]
     return Results(plan, rates, runs, controls, require_comparable(everyone))
 
 
@@ -116,7 +116,7 @@ def _without_place(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("name", "runs")}
 
 
-def _control(directory: Path, base: str, plan: StudyPlan) -> Contestant:
+def _control(directory: Path, base: str, plan: StudyPlan) -> ScoredRun:
     found: Sequence[Path] = sorted((directory / "bases" / base).glob("base-*"))
     if len(found) != 1:
         raise UserError(
@@ -124,4 +124,4 @@ def _control(directory: Path, base: str, plan: StudyPlan) -> Contestant:
             where=directory / "bases" / base,
             fix="python -m studies CONFIG scores it",
         )
-    return Contestant(read_evaluation(found[0], plan.protocol.study.evaluation.suite), "base")
+    return ScoredRun(read_evaluation(found[0], plan.protocol.study.evaluation.suite), "base")

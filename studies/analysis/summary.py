@@ -59,7 +59,7 @@ def changes(report: StudyReport) -> str:
 def _contrast(one: ContrastOutcome, *, many: bool) -> tuple[str, ...]:
     return (
         one.asks,
-        f"{one.candidate} - {one.opponent}" + (f" on {one.base}" if many else ""),
+        f"{one.candidate} - {one.baseline}" + (f" on {one.base}" if many else ""),
         points(one.macro),
         p_text(one.p_holm),
         f"{p_text(one.p_equivalence_holm)} (margin {one.margin * 100:g})",
@@ -70,7 +70,7 @@ def _contrast(one: ContrastOutcome, *, many: bool) -> tuple[str, ...]:
 
 def _arms(report: StudyReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     head = ("base", "arm", "macro", "sd over seeds", "learning rate", "steps", "10^12 operations", "ships", "training only",
-            "unread")  # fmt: skip
+            "unparsed")  # fmt: skip
     rows: list[tuple[str, ...]] = [
         (one.base, "(no adapter)", f"{one.macro * 100:.1f}", "", "", "", "", "", "", "") for one in report.bases
     ]

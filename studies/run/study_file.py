@@ -43,7 +43,7 @@ def _with_included(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's keys over those of the file that it includes, and so on."""
     if path in above:
         raise UserError(f"{path} includes itself", where=above[-1], fix="take the include out of one of the two")
-    data = read_yaml(path, "study config")
+    data: dict[str, Any] = StudyConfig.upgraded(read_yaml(path, "study config"))  # before two files' words meet
     included = data.pop("include", None)
     return merge(_with_included(Path(included), (*above, path)), data) if isinstance(included, str) else data
 
@@ -57,7 +57,7 @@ def _select(data: dict[str, Any], chosen: object) -> None:
         raise UserError(f"select names arm {unknown[0]}, which is not there", fix=f"choose from: {', '.join(arms)}")
     data["arms"] = {name: arms[name] for name in chosen}
     contrasts = analysis.get("contrasts") or {}
-    kept = {name: one for name, one in contrasts.items() if {one["candidate"], one["opponent"]} <= set(chosen)}
+    kept = {name: one for name, one in contrasts.items() if {one["candidate"], one["baseline"]} <= set(chosen)}
     data["analysis"] = {**analysis, "contrasts": kept}
 
 

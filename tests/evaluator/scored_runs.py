@@ -33,12 +33,12 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _samples(task: str, arm: str, outcomes: Outcomes, clusters: Sequence[str] | None) -> list[Sample]:
+def _samples(task: str, variant: str, outcomes: Outcomes, clusters: Sequence[str] | None) -> list[Sample]:
     return [
         Sample(
             task=task,
             document=item,
-            arm=arm,  # type: ignore[arg-type]
+            variant=variant,  # type: ignore[arg-type]
             prompt=f"Question {item} of {task}: is <b>{item}</b> even & round?\n\nAnswer format: true/false",
             target="true" if item % 2 else "false",
             output={0: "the correct answer is maybe", 1: "the correct answer is right"}.get(
@@ -76,14 +76,14 @@ def write_evaluation(
     floor: float | None = 0.5,
     **changed: Any,
 ) -> Path:
-    """Writes report.json and samples.jsonl of a run; `tasks` maps task and arm to outcome codes (see OUTCOMES)."""
+    """Writes report.json and samples.jsonl of a run; `tasks` maps task and variant to outcome codes (see OUTCOMES)."""
     folder = run / "evaluation" / suite
     folder.mkdir(parents=True)
     samples = [
         sample
-        for task, arms in tasks.items()
-        for arm, outcomes in arms.items()
-        for sample in _samples(task, arm, outcomes, (clusters or {}).get(task))
+        for task, variants in tasks.items()
+        for variant, outcomes in variants.items()
+        for sample in _samples(task, variant, outcomes, (clusters or {}).get(task))
     ]
     (folder / "samples.jsonl").write_text("".join(sample.model_dump_json() + "\n" for sample in samples))
     records = {
@@ -93,11 +93,11 @@ def write_evaluation(
             documents_sha256=digest(task + "documents"),
             prompts_sha256=digest(task + "prompts"),
             generation_sha256=digest(task + "generation"),
-            arms={arm: _score(outcomes) for arm, outcomes in arms.items()},  # type: ignore[misc]
+            variants={variant: _score(outcomes) for variant, outcomes in variants.items()},  # type: ignore[misc]
         )
-        for task, arms in tasks.items()
+        for task, variants in tasks.items()
     }
-    arms = list(next(iter(tasks.values())))
+    variants = list(next(iter(tasks.values())))
     report = EvalReport(
         suite=suite,
         protocol="greedy",
@@ -111,7 +111,10 @@ def write_evaluation(
         limit=None,
         seed=0,
         tasks=records,
-        macro={arm: float(np.mean([record.arms[arm].score for record in records.values()])) for arm in arms},  # type: ignore[misc,index]
+        macro={
+            variant: float(np.mean([record.variants[variant].score for record in records.values()]))
+            for variant in variants
+        },  # type: ignore[misc,index]
         samples_sha256=sha256_of(folder / "samples.jsonl"),
         seconds=1.5,
         versions={"python": "3.11"},

@@ -23,7 +23,7 @@ class Characters:
 
 def sample(document, output, parsed, outcome):
     return Sample(
-        task="t", document=document, arm="adapter", prompt="?", target="true", output=output, parsed=parsed, outcome=outcome
+        task="t", document=document, variant="adapter", prompt="?", target="true", output=output, parsed=parsed, outcome=outcome
     )  # fmt: skip
 
 

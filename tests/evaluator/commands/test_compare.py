@@ -1,4 +1,4 @@
-"""The comparison table: sides, seeds, the reference, and both of its shapes."""
+"""The comparison table: groups, seeds, the baseline, and both of its shapes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from evaluator.commands import compare, gate
 from evaluator.comparison.paired import Resampling
-from evaluator.comparison.seed_groups import find_side, read_sides, shared_suites
-from evaluator.comparison.summary import standings
+from evaluator.comparison.seed_groups import find_seed_group, read_seed_groups, shared_suites
+from evaluator.comparison.summary import summarise
 from evaluator.tasks.names import short_names
 from schemas.errors import UserError
 
@@ -34,7 +34,7 @@ def test_the_table_has_base_lora_and_echo_lora_in_this_order(runs: Runs, capsys:
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     first = [line[0] for line in lines]
     assert first.index("base") < first.index("LoRA") < first.index("Echo-LoRA")
-    assert {"BoolQ", "PIQA", "macro", "unread", "against"} <= set(lines[1])
+    assert {"BoolQ", "PIQA", "macro", "unparsed", "against"} <= set(lines[1])
 
 
 def test_every_pair_is_judged_with_what_the_sample_could_have_shown(
@@ -59,13 +59,13 @@ def test_the_gate_s_verdict_is_shown_until_the_run_is_evaluated_again(
     assert "gate quickstart" not in capsys.readouterr().out
 
 
-def test_runs_that_differ_only_in_the_seed_are_one_side(evaluation: Callable[..., Path], tmp_path: Path) -> None:
+def test_runs_that_differ_only_in_the_seed_are_one_seed_group(evaluation: Callable[..., Path], tmp_path: Path) -> None:
     echo = seeds(evaluation, tmp_path, "echo", "echo_lora", [150, 160, 170])
     lora = seeds(evaluation, tmp_path, "lora", "lora", [140, 150, 160])
-    sides = read_sides([*echo, *lora], "quickstart")
-    assert [(side.label, len(side.contestants)) for side in sides] == [("base", 1), ("Echo-LoRA", 3), ("LoRA", 3)]
-    rows = standings(sides, find_side(sides, None), Resampling(resamples=1_000)).rows
-    assert [row.side.label for row in rows] == ["base", "LoRA", "Echo-LoRA"]
+    groups = read_seed_groups([*echo, *lora], "quickstart")
+    assert [(group.label, len(group.runs)) for group in groups] == [("base", 1), ("Echo-LoRA", 3), ("LoRA", 3)]
+    rows = summarise(groups, find_seed_group(groups, None), Resampling(resamples=1_000)).rows
+    assert [row.group.label for row in rows] == ["base", "LoRA", "Echo-LoRA"]
     assert rows[2].spread == pytest.approx(0.05)
     assert rows[2].against["LoRA"].macro.estimate == pytest.approx(0.05)
 
@@ -75,25 +75,25 @@ def test_two_configurations_of_one_method_are_told_apart_by_name(
 ) -> None:
     narrow, wide = (seeds(evaluation, tmp_path, name, "lora", [150])[0] for name in ("narrow", "wide"))
     (wide / "config.yaml").write_text("name: wide\nseed: 0\nmethod: lora\nrank: 64\n")
-    sides = read_sides([narrow, wide], "quickstart")
-    assert [side.label for side in sides] == ["base", "LoRA narrow-0", "LoRA wide-0"]
+    groups = read_seed_groups([narrow, wide], "quickstart")
+    assert [group.label for group in groups] == ["base", "LoRA narrow-0", "LoRA wide-0"]
 
 
-def test_holm_adjusts_over_all_rows_and_tasks_of_an_opponent(runs: Runs) -> None:
-    sides = read_sides([runs["echo"], runs["worse"], runs["lora"]], "quickstart")
-    result = standings(sides, find_side(sides, "lora"), Resampling(resamples=1_000))
+def test_holm_adjusts_over_all_rows_and_tasks_of_a_baseline(runs: Runs) -> None:
+    groups = read_seed_groups([runs["echo"], runs["worse"], runs["lora"]], "quickstart")
+    result = summarise(groups, find_seed_group(groups, "lora"), Resampling(resamples=1_000))
     tasks = [task for comparison in result.comparisons("LoRA").values() for task in comparison.tasks.values()]
     assert len(tasks) == 4
     assert min(task.p_holm for task in tasks) == pytest.approx(4 * min(task.difference.p_value for task in tasks))
 
 
-def test_the_reference_may_be_the_base_or_any_run(runs: Runs) -> None:
-    sides = read_sides([runs["echo"], runs["lora"]], "quickstart")
-    assert find_side(sides, "base").label == "base"
-    assert find_side(sides, str(runs["echo"])).label == "Echo-LoRA"
-    assert find_side(sides[:2], None).label == "base"
+def test_the_baseline_may_be_the_base_or_any_run(runs: Runs) -> None:
+    groups = read_seed_groups([runs["echo"], runs["lora"]], "quickstart")
+    assert find_seed_group(groups, "base").label == "base"
+    assert find_seed_group(groups, str(runs["echo"])).label == "Echo-LoRA"
+    assert find_seed_group(groups[:2], None).label == "base"
     with pytest.raises(UserError, match="no run here is called 'dora'"):
-        find_side(sides, "dora")
+        find_seed_group(groups, "dora")
 
 
 def test_runs_that_share_no_suite_are_refused(runs: Runs, evaluation: Callable[..., Path], tmp_path: Path) -> None:

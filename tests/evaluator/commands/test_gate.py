@@ -17,8 +17,8 @@ from schemas.evaluation.gate_policy import GatePolicy
 from schemas.evaluation.verdict import Verdict
 
 QUICKSTART = Path("configs/policies/quickstart.yaml")
-BETTER = "kind: superiority, against: reference"
-NOT_WORSE = "kind: non_inferiority, against: reference, margin: 5"
+BETTER = "kind: superiority, against: baseline"
+NOT_WORSE = "kind: non_inferiority, against: baseline, margin: 5"
 Runs = dict[str, Path]
 Policy = Callable[..., Path]
 Edit = Callable[..., None]
@@ -50,7 +50,7 @@ def test_a_worse_adapter_is_rejected_with_exit_3(runs: Runs) -> None:
 
 def test_a_margin_the_sample_cannot_resolve_is_inconclusive_with_exit_4(runs: Runs, policy: Policy) -> None:
     tight = policy(
-        "kind: non_inferiority, against: reference, margin: 0.01", "kind: superiority, against: reference, margin: 3"
+        "kind: non_inferiority, against: baseline, margin: 0.01", "kind: superiority, against: baseline, margin: 3"
     )
     assert judge(runs["lora"], runs["echo"], policy("kind: superiority, against: base, margin: 37")) == 4
     assert judge(runs["echo"], runs["lora"], tight) == 4
@@ -59,7 +59,7 @@ def test_a_margin_the_sample_cannot_resolve_is_inconclusive_with_exit_4(runs: Ru
 def test_the_word_base_compares_with_the_base_arm_of_the_same_report(runs: Runs, policy: Policy) -> None:
     assert judge(runs["echo"], "base", policy(BETTER)) == 0
     comparison = Verdict.read(runs["echo"] / "verdict.json").comparisons[0]
-    assert (comparison.opponents, comparison.opponent_arm) == (("base",), "base")
+    assert (comparison.baselines, comparison.baseline_variant) == (("base",), "base")
 
 
 def test_the_verdict_names_its_evidence_to_the_byte(runs: Runs, policy: Policy) -> None:

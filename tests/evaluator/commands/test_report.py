@@ -78,8 +78,8 @@ def test_the_page_fetches_nothing(runs: Runs) -> None:
 
 def test_the_table_holds_the_scores_of_every_side(runs: Runs) -> None:
     text = write(runs, "echo", "lora").read_text()
-    for name, arm in (("echo", "adapter"), ("lora", "adapter"), ("echo", "base")):
-        macro = json.loads((runs[name] / "evaluation/quickstart/report.json").read_text())["macro"][arm]
+    for name, variant in (("echo", "adapter"), ("lora", "adapter"), ("echo", "base")):
+        macro = json.loads((runs[name] / "evaluation/quickstart/report.json").read_text())["macro"][variant]
         assert f'<td class="num strong">{macro * 100:.1f}</td>' in text
 
 
@@ -96,10 +96,10 @@ def test_every_plot_is_there_with_its_description_and_themed_colours(runs: Runs)
     assert not re.search("#0[1-9a]0[1-9a]0[1-9a]", text)
 
 
-def test_unreadable_answers_are_plotted_where_there_are_any(evaluation: Callable[..., Path], tmp_path: Path) -> None:
+def test_unparsed_answers_are_plotted_where_there_are_any(evaluation: Callable[..., Path], tmp_path: Path) -> None:
     run = evaluation(tmp_path / "run", {"boolq": {"base": [0, 2, 2, 1], "adapter": [1, 2, 1, 1]}})
     text = write({"run": run}, "run").read_text()
-    assert "What unreadable answers cost" in text
+    assert "What unparsed answers cost" in text
     assert ">50%<" in text.replace("&#37;", "%")
 
 

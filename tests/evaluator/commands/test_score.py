@@ -32,8 +32,8 @@ def test_a_report_holds_both_arms_and_every_sample(lora_run, small_data):
     assert set(report.macro) == {"adapter", "base"}
     assert set(report.tasks) == {"commonsense_170k_boolq", "commonsense_170k_piqa"}
     for name, record in report.tasks.items():
-        for arm, given in record.arms.items():
-            outcomes = [s.outcome for s in samples if s.task == name and s.arm == arm]
+        for variant, given in record.variants.items():
+            outcomes = [s.outcome for s in samples if s.task == name and s.variant == variant]
             assert given.total == len(outcomes) == 12
             assert [outcomes.count(o) for o in ("correct", "wrong", "unparsed", "unscored")] == [
                 given.correct, given.wrong, given.unparsed, given.unscored,
@@ -77,11 +77,13 @@ def test_the_bases_answers_serve_every_run_on_it(lora_run, tiny_base, small_data
     other = make_run(lora_run.parent / "dora", tiny_base, "dora", seed=1)
     opened = []
     plain = TransformersBackend.open
-    monkeypatch.setattr(TransformersBackend, "open", lambda self, arm: opened.append(arm) or plain(self, arm))
+    monkeypatch.setattr(
+        TransformersBackend, "open", lambda self, variant: opened.append(variant) or plain(self, variant)
+    )
     second, _ = score(other, small_data)
     assert opened == ["adapter"]
     for name, record in second.tasks.items():
-        assert record.arms["base"] == first.tasks[name].arms["base"]
+        assert record.variants["base"] == first.tasks[name].variants["base"]
 
 
 def test_a_changed_adapter_never_meets_the_old_ones_answers(lora_run, tiny_base, small_data):
@@ -89,8 +91,8 @@ def test_a_changed_adapter_never_meets_the_old_ones_answers(lora_run, tiny_base,
     shutil.rmtree(lora_run)
     make_run(lora_run, tiny_base, "lora", seed=5)
     _, after = score(lora_run, small_data)
-    assert [s.output for s in before if s.arm == "base"] == [s.output for s in after if s.arm == "base"]
-    assert [s.output for s in before if s.arm == "adapter"] != [s.output for s in after if s.arm == "adapter"]
+    assert [s.output for s in before if s.variant == "base"] == [s.output for s in after if s.variant == "base"]
+    assert [s.output for s in before if s.variant == "adapter"] != [s.output for s in after if s.variant == "adapter"]
 
 
 def test_a_base_alone_has_its_own_directory(tiny_base, tmp_path, small_data):
@@ -99,7 +101,7 @@ def test_a_base_alone_has_its_own_directory(tiny_base, tmp_path, small_data):
     assert main([*arguments, "--directory", str(runs), "--answers", str(tmp_path / "answers")]) == 0
     (run,) = [path for path in runs.iterdir() if path.name.startswith("base-")]
     report, samples = read(run / "evaluation" / "commonsense_170k")
-    assert (report.adapter, set(report.macro), {s.arm for s in samples}) == (None, {"base"}, {"base"})
+    assert (report.adapter, set(report.macro), {s.variant for s in samples}) == (None, {"base"}, {"base"})
 
 
 def test_an_adapter_of_another_base_is_refused(lora_run, tiny_base, tmp_path, small_data):

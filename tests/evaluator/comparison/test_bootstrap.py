@@ -102,14 +102,14 @@ def test_three_seeds_per_side_keep_their_coverage_where_resampling_them_would_no
     generator, simulations = np.random.default_rng(5), 600
     with_t, resampled = [], []
     for _ in range(simulations):
-        sides = generator.normal(0.7, 0.02, (2, 3))
-        noise = SeedNoise.between(sides.tolist())
+        groups = generator.normal(0.7, 0.02, (2, 3))
+        noise = SeedNoise.between(groups.tolist())
         assert noise is not None
-        estimate = float(sides[0].mean() - sides[1].mean())
+        estimate = float(groups[0].mean() - groups[1].mean())
         still = Distribution(estimate, np.full(RESAMPLES, estimate), 0.0)
         with_t.append(noise.widen(still, generator.standard_t(noise.degrees, RESAMPLES)).interval(0.95))
         chosen = generator.integers(0, 3, (2, RESAMPLES, 3))
-        draws = sides[0][chosen[0]].mean(axis=1) - sides[1][chosen[1]].mean(axis=1)
+        draws = groups[0][chosen[0]].mean(axis=1) - groups[1][chosen[1]].mean(axis=1)
         resampled.append(Distribution(estimate, draws, 0.0).interval(0.95))
     assert misses(with_t, 0.0) <= 0.05 + noise_of(0.05, simulations)
     assert misses(resampled, 0.0) > 0.15

@@ -70,8 +70,8 @@ def test_a_required_task_that_is_not_in_the_report_is_refused(runs: Runs, policy
         judge(runs["echo"], runs["lora"], policy("kind: unparsed, limit: 5", tasks="[boolq, winogrande]"))
 
 
-def test_a_reference_is_needed_where_a_check_speaks_of_one(runs: Runs, policy: Policy) -> None:
-    path = policy("kind: non_inferiority, against: reference, margin: 5")
+def test_a_baseline_is_needed_where_a_check_speaks_of_one(runs: Runs, policy: Policy) -> None:
+    path = policy("kind: non_inferiority, against: baseline, margin: 5")
     with pytest.raises(UserError, match="none is named"):
         gate.main([str(runs["echo"]), "--policy", str(path)])
 
@@ -108,7 +108,7 @@ def test_a_majority_floor_needs_a_majority_class(
         judge(run, "base", policy("kind: floor, above_majority: 5"))
 
 
-def test_unreadable_answers_over_the_limit_reject(
+def test_unparsed_answers_over_the_limit_reject(
     evaluation: Callable[..., Path], policy: Policy, tmp_path: Path
 ) -> None:
     adapter = [1] * 80 + [2] * 20
@@ -135,7 +135,7 @@ def test_an_item_without_a_score_counts_against_the_adapter_on_either_side(
     run = evaluation(tmp_path / "run", {"boolq": {"base": base, "adapter": adapter}})
     judge(run, "base", policy("kind: superiority, against: base", unscored=10))
     task = Verdict.read(run / "verdict.json").comparisons[0].tasks["boolq"]
-    assert (task.candidate, task.opponent) == (0.9, 0.2)
+    assert (task.candidate, task.baseline) == (0.9, 0.2)
     assert (task.fixed, task.broken) == (80, 10)
 
 
@@ -160,7 +160,7 @@ def test_several_seeds_per_side_widen_the_interval(
         ]
 
     echo, lora = seeds("echo", (0.85, 0.75, 0.80)), seeds("lora", (0.70, 0.60, 0.65))
-    path = policy("kind: superiority, against: reference")
+    path = policy("kind: superiority, against: baseline")
     one = gate.gate(echo[:1], [str(lora[0])], GatePolicy.from_yaml(path)).comparisons[-1]
     many = gate.gate(echo, [str(run) for run in lora], GatePolicy.from_yaml(path)).comparisons[-1]
     assert one.seed_standard_error is None

@@ -16,7 +16,7 @@ name: tiny
 suites:
   commonsense_170k:
     checks:
-      - {kind: non_inferiority, against: reference, margin: 90}
+      - {kind: non_inferiority, against: baseline, margin: 90}
       - {kind: superiority, against: base, margin: 30}
 """
 

@@ -16,7 +16,7 @@ from tests.evaluator.commands.test_score import score
 def attempts(document, passed, given):
     return [
         Sample(
-            task="humaneval_sampled", document=document, attempt=attempt, arm="adapter", prompt="", target="", output="x",
+            task="humaneval_sampled", document=document, attempt=attempt, variant="adapter", prompt="", target="", output="x",
             parsed="x", outcome="correct" if attempt < passed else "wrong",
         )
         for attempt in range(given)
@@ -67,7 +67,7 @@ def test_right_wrong_and_empty_completions_count_as_such(real_data, tmp_path, en
 def test_the_real_tasks_run_and_sampled_answers_differ(lora_run, real_data, engine):
     report, samples = score(lora_run, real_data, "--limit", "1", suite="humaneval_sampled")
     record = report.tasks["humaneval_sampled"]
-    assert (record.arms["adapter"].total, "pass@10" in record.arms["adapter"].secondary) == (20, True)
-    drawn = [sample.output for sample in samples if sample.arm == "adapter"]
+    assert (record.variants["adapter"].total, "pass@10" in record.variants["adapter"].secondary) == (20, True)
+    drawn = [sample.output for sample in samples if sample.variant == "adapter"]
     assert len(set(drawn)) > 10
     assert {sample.cluster for sample in samples} == {"HumanEval/0"}

@@ -24,7 +24,7 @@ def test_wilson_intervals_are_newcombes(correct, total, low, high):
 
 def samples(outcomes, target="true"):
     return [
-        Sample(task="t", document=i, arm="base", prompt="?", target=target, output="", parsed=None, outcome=outcome)
+        Sample(task="t", document=i, variant="base", prompt="?", target=target, output="", parsed=None, outcome=outcome)
         for i, outcome in enumerate(outcomes)
     ]
 
@@ -38,9 +38,9 @@ def test_unparsed_answers_are_counted_apart_and_are_not_right():
 
 def test_the_macro_average_weighs_tasks_not_items():
     def record(outcomes):
-        arm = score_task("accuracy", samples(outcomes), {})
+        variant = score_task("accuracy", samples(outcomes), {})
         hashes = dict.fromkeys(("documents_sha256", "prompts_sha256", "generation_sha256"), "0" * 64)
-        return TaskRecord(version="1", floor=None, arms={"base": arm}, **hashes)
+        return TaskRecord(version="1", floor=None, variants={"base": variant}, **hashes)
 
     tasks = {"small": record(["correct"]), "large": record(["wrong"] * 9)}
     assert macro_average(tasks, "base") == 0.5

@@ -33,7 +33,7 @@ def test_the_seven_tasks_run_and_count_every_item(lora_run, real_data):
     assert len(report.tasks) == 7
     assert len(samples) == 7 * 2 * 4
     for record in report.tasks.values():
-        for given in record.arms.values():
+        for given in record.variants.values():
             assert given.correct + given.wrong + given.unparsed + given.unscored == given.total == 4
 
 

@@ -23,15 +23,15 @@ def test_gsm8k_is_5_shot_with_strict_and_flexible_answers(lora_run, real_data):
     report, samples = score(lora_run, real_data, "--limit", "3", suite="gsm8k")
     (name, record), *_ = report.tasks.items()
     assert (name, record.floor) == ("gsm8k", None)
-    assert record.arms["adapter"].metric == "exact_match"
-    assert "exact_match,flexible-extract" in record.arms["adapter"].secondary
+    assert record.variants["adapter"].metric == "exact_match"
+    assert "exact_match,flexible-extract" in record.variants["adapter"].secondary
     assert samples[0].prompt.count("Question: ") == 6
     assert len(load_tasks(SUITES["gsm8k"], real_data, None).tasks["gsm8k"].eval_docs) == 1319
 
 
 def test_both_arms_are_given_the_same_shots(lora_run, real_data):
     _, samples = score(lora_run, real_data, "--limit", "2", suite="gsm8k")
-    prompts = {arm: [s.prompt for s in samples if s.arm == arm] for arm in ("base", "adapter")}
+    prompts = {variant: [s.prompt for s in samples if s.variant == variant] for variant in ("base", "adapter")}
     assert prompts["base"] == prompts["adapter"]
 
 
@@ -83,7 +83,7 @@ def test_the_stock_commonsense_tasks_read_local_splits(lora_run, tmp_path):
         (tmp_path / name / f"{split}.jsonl").write_text((json.dumps(rows[name]) + "\n") * 3)
     report, samples = score(lora_run, tmp_path, suite="commonsense_stock")
     assert set(report.tasks) == set(rows)
-    assert "acc_norm" in report.tasks["hellaswag"].arms["base"].secondary
+    assert "acc_norm" in report.tasks["hellaswag"].variants["base"].secondary
     by_task = {sample.task: sample for sample in samples}
     assert [by_task[name].target for name in ("boolq", "winogrande", "arc_easy")] == ["yes", "A beat B since A", "b"]
 

@@ -11,7 +11,7 @@ from serving.bench.command_line import bench
 from serving.bench.load import BlockSpeed
 from serving.bench.rounds import METRICS, Measurements, Plan, palindrome
 from serving.bench.structure import compare_structure
-from serving.bench.verdict import compare_arms, decide
+from serving.bench.verdict import compare_variants, decide
 from serving.engine.vllm_process import on_cpu
 
 SAME = (StructuralCheck(what="rank", same=True, detail="4"),)
@@ -29,23 +29,23 @@ def twins(tmp_path_factory, tiny_base, adapter_runs):
 def measurements(candidate=1.0, rounds=12, noise=0.01):
     """Rounds whose control differs by alternating noise, and whose candidate is slower by a factor."""
     into = Measurements()
-    factors = {"candidate": candidate, "opponent": 1.0, "control": 1.0}
-    for arm, factor in factors.items():
-        wobble = [factor * math.exp(noise * (-1) ** i * (arm != "opponent")) for i in range(rounds)]
-        into.blocks[1, arm] = [(BlockSpeed(w, w, w), BlockSpeed(w, w, w)) for w in wobble]
+    factors = {"candidate": candidate, "baseline": 1.0, "control": 1.0}
+    for variant, factor in factors.items():
+        wobble = [factor * math.exp(noise * (-1) ** i * (variant != "baseline")) for i in range(rounds)]
+        into.blocks[1, variant] = [(BlockSpeed(w, w, w), BlockSpeed(w, w, w)) for w in wobble]
     return into
 
 
 def verdict_of(measured, structure=SAME):
     plan = Plan({}, (1,), 1, 1, 1, (0,), 0)
-    return decide(structure, compare_arms(measured, plan, 0.02), 0.02)
+    return decide(structure, compare_variants(measured, plan, 0.02), 0.02)
 
 
 def test_every_pair_of_arms_is_visited_there_and_back():
     for seed in range(20):
-        order = palindrome(("candidate", "opponent", "control", "base"), seed)
+        order = palindrome(("candidate", "baseline", "control", "base"), seed)
         assert order == order[::-1]
-        assert sorted(order[:4]) == ["base", "candidate", "control", "opponent"]
+        assert sorted(order[:4]) == ["base", "candidate", "control", "baseline"]
     assert len({tuple(palindrome("ABCD", seed)) for seed in range(20)}) > 5
 
 
@@ -53,10 +53,10 @@ def test_linear_drift_cancels_in_every_pair():
     into = Measurements()
     for number in range(5):
         seen = {}
-        for step, arm in enumerate(palindrome("ABC", number)):
-            seen.setdefault(arm, []).append(BlockSpeed(*[math.exp(0.1 * (8 * number + step))] * 3))
-        for arm, blocks in seen.items():
-            into.blocks.setdefault((1, arm), []).append(tuple(blocks))
+        for step, variant in enumerate(palindrome("ABC", number)):
+            seen.setdefault(variant, []).append(BlockSpeed(*[math.exp(0.1 * (8 * number + step))] * 3))
+        for variant, blocks in seen.items():
+            into.blocks.setdefault((1, variant), []).append(tuple(blocks))
     assert into.log_ratios("A", "B", METRICS[0], 1) == pytest.approx([0] * 5)
 
 
@@ -101,9 +101,9 @@ def test_the_proof_on_the_real_server(twins, tmp_path, monkeypatch):
     report = OverheadReport.read(tmp_path / "report.json")
     assert code == {"equivalent": 0, "not_equivalent": 3, "inconclusive": 4}[report.verdict]
     assert all(check.same for check in report.structure)
-    assert {(test.arm, test.metric, test.concurrency) for test in report.tests} == {
-        (arm, metric, at) for arm in ("candidate", "control") for metric in METRICS for at in (1, 2)
+    assert {(test.variant, test.metric, test.concurrency) for test in report.tests} == {
+        (variant, metric, at) for variant in ("candidate", "control") for metric in METRICS for at in (1, 2)
     }
-    assert {speed.arm for speed in report.speeds} == {"candidate", "opponent", "control", "base"}
+    assert {speed.variant for speed in report.speeds} == {"candidate", "baseline", "control", "base"}
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "report.json").read_text())["server"]["max_loras"] == 3 + on_cpu()

@@ -52,7 +52,7 @@ def write_study(directory: Path, base: Path, records: list[dict[str, Any]], trai
         "evaluation": {"suite": "quickstart", "data": str(directory / "items")},
         "analysis": {
             "draws": 400,
-            "contrasts": {"gain": {"candidate": "echo", "opponent": "lora", "asks": "better?"}},
+            "contrasts": {"gain": {"candidate": "echo", "baseline": "lora", "asks": "better?"}},
         },
     }
     path = directory / "study.yaml"

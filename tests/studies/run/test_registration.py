@@ -46,7 +46,7 @@ def make_study(tmp_path: Path, tiny_base: Path, records: list[dict[str, Any]], t
             "seeds": [0, 1],
             "tuning": {"grid": [1e-3, 1e-2]},
             "evaluation": {"suite": "quickstart"},
-            "analysis": {"contrasts": {"gain": {"candidate": "echo", "opponent": "lora", "asks": "better?"}}},
+            "analysis": {"contrasts": {"gain": {"candidate": "echo", "baseline": "lora", "asks": "better?"}}},
         }
         path = tmp_path / "study.yaml"
         path.write_text(yaml.safe_dump(data | changes))
@@ -101,7 +101,7 @@ def test_the_plan_is_registered_once_and_found_again(protocol: StudyProtocol) ->
     [
         ({"seeds": [0, 1, 2]}, "study.seeds"),
         ({"tuning": {"grid": [1e-3, 2e-2]}}, "study.tuning.grid"),
-        ({"analysis": {"contrasts": {"gain": {"candidate": "alone", "opponent": "lora", "asks": "better?"}}}},
+        ({"analysis": {"contrasts": {"gain": {"candidate": "alone", "baseline": "lora", "asks": "better?"}}}},
          "study.analysis.contrasts.gain.candidate"),
     ],
 )  # fmt: skip
