@@ -17,7 +17,8 @@ from schemas.errors import OK, UserError
 from schemas.evaluation.eval_report import EvalReport
 
 if TYPE_CHECKING:
-    from evaluator.evaluate import Evaluation, LanguageModels, Settings
+    from evaluator.evaluate import Evaluation
+    from evaluator.scoring.answers import LanguageModels, Settings
     from evaluator.subject import Subject
 
 _URL = "http://127.0.0.1:8000/v1"
@@ -127,7 +128,7 @@ def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -
     """How to score, every default decided."""
     import torch
 
-    from evaluator.evaluate import Settings
+    from evaluator.scoring.answers import Settings
 
     device = arguments.device if arguments.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.backend == "endpoint":
@@ -163,7 +164,7 @@ def open_backend(subject: Subject, suite: Suite, settings: Settings, arguments: 
 def write(subject: Subject, evaluation: Evaluation) -> Path:
     """Writes samples.jsonl, then report.json, which holds its hash; returns their directory."""
     directory = subject.run.evaluation(evaluation.report.suite)
-    write_atomically(directory / "samples.jsonl", evaluation.samples_jsonl())
+    write_atomically(directory / "samples.jsonl", evaluation.samples_jsonl)
     evaluation.report.write(directory / "report.json")
     EvalReport.read(directory / "report.json")
     return directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evaluator.tasks.suites import Suite
@@ -75,14 +75,19 @@ def _outcome(value: Any, is_parsed: bool) -> Outcome:
 
 
 def _clusters(suite: Suite, task: str, samples: Sequence[Sample]) -> list[str | None]:
-    """MMLU's items belong to their subject; elsewhere items with the same prompt belong together."""
-    if suite.layout == "mmlu":
+    """The task as a whole where the suite says so; elsewhere items with the same prompt belong together."""
+    if suite.by_task:
         return [task] * len(samples)
     counts = Counter(sample.prompt for sample in samples)
     return [
         hashlib.sha256(sample.prompt.encode()).hexdigest()[:16] if counts[sample.prompt] > 1 else None
         for sample in samples
     ]
+
+
+def to_jsonl(samples: Iterable[Sample]) -> bytes:
+    """The bytes of samples.jsonl."""
+    return b"".join(sample.model_dump_json().encode() + b"\n" for sample in samples)
 
 
 def raw_answers(logged: Sequence[Logged]) -> list[Any]:

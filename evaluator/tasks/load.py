@@ -18,17 +18,14 @@ FEWSHOT_SEED = 1234  # lm-eval's default
 
 @dataclass(frozen=True)
 class LoadedTasks:
-    """The tasks of one evaluation.
-
-    Attributes:
-        suite: their suite.
-        tasks: lm-eval tasks by name.
-        notes: what sets these items apart from the suite's published ones.
-    """
+    """The tasks of one evaluation."""
 
     suite: Suite
+    """Their suite."""
     tasks: Mapping[str, Any]
+    """lm-eval tasks by name."""
     notes: tuple[str, ...]
+    """What sets these items apart from the suite's published ones."""
 
 
 def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> LoadedTasks:
@@ -39,10 +36,9 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> Loa
     """
     configs = chosen(suite, wanted)
     directory = data or (Path(suite.data) if suite.data else None)
-    if directory is None and suite.layout == "records":
+    if directory is None and suite.needs_files:
         raise UserError(
-            f"suite {suite.name} needs LLM-Adapters' files; no hub data set holds exactly them",
-            fix="git clone https://github.com/AGI-Edgerunners/LLM-Adapters, then --data LLM-Adapters/dataset",
+            f"suite {suite.name} needs local files; no hub data set holds exactly its items", fix=suite.needs_files
         )
     if directory is None:
         return LoadedTasks(suite, _build(suite, list(configs)), notes=())
@@ -67,18 +63,18 @@ def _build(suite: Suite, specifications: list[Any]) -> Mapping[str, Any]:
         ) from None
     for task in tasks.values():
         if task.get_config("num_fewshot") is None:
-            task.set_config(key="num_fewshot", value=5 if suite.layout == "mmlu" else 0)
+            task.set_config(key="num_fewshot", value=suite.shots)
     return tasks
 
 
 def _notes(suite: Suite, configs: Mapping[str, TaskConfig], overrides: Mapping[str, Any]) -> tuple[str, ...]:
     notes = []
     absent = [name for name in configs if name not in overrides]
-    if absent and suite.name != "quickstart":
+    if absent and not suite.partial:
         notes.append(f"no local files for {', '.join(absent)}: the macro average leaves them out")
-    if suite.layout == "records" and suite.name != "quickstart":
+    if suite.published:
         files = [Path(keys["dataset_kwargs"]["data"], keys["dataset_kwargs"]["folder"]) for keys in overrides.values()]
-        other = unpublished_files(files)
+        other = unpublished_files(files, suite.published)
         if other:
             notes.append(f"not the published items (or not checked): {', '.join(other)}")
     return tuple(notes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -19,29 +20,40 @@ _STOCK = ("boolq", "piqa", "social_iqa", "hellaswag", "winogrande", "arc_easy", 
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite.
-
-    Attributes:
-        name: the key on the command line and in reports.
-        tasks: lm-eval task names; an lm-eval group stands for its members.
-        folders: directories of task YAML files, ours or lm-eval's (named relative to lm_eval/tasks).
-        metric: lm-eval's name of the primary metric, per item 0 or 1.
-        filter: lm-eval's name of the filter that reads the primary answer.
-        layout: how local files of this suite are laid out (`evaluator.tasks.local_data`).
-        protocol: what a reader must know to compare the scores.
-        data: default directory of local files; None takes the hub's data sets.
-        backends: what can run it.
-    """
+    """One suite, as data: what sets it apart from others stands here and nowhere else."""
 
     name: str
+    """The key on the command line and in reports."""
     tasks: tuple[str, ...]
+    """lm-eval task names; `*` stands for any part of one."""
     folders: tuple[Path | str, ...]
+    """Directories of task YAML files, ours or lm-eval's (named relative to lm_eval/tasks)."""
     metric: str
+    """lm-eval's name of the primary metric, per item 0 to 1."""
     filter: str
+    """lm-eval's name of the filter that reads the primary answer."""
     layout: Layout
+    """How local files of this suite are laid out (`evaluator.tasks.local_data`)."""
     protocol: str
+    """What a reader must know to compare the scores."""
     data: str | None = None
+    """Default directory of local files; None takes the hub's data sets."""
+    needs_files: str | None = None
+    """Where to get the files of a suite that no hub data set holds; None where one does."""
+    published: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of the published items by folder: a report says which of its items are others. Empty: nothing to hold against."""
+    partial: bool = False
+    """Whether a report without some of the tasks goes without saying so."""
+    shots: int = 0
+    """Examples in the prompt, where the task's YAML names no number."""
+    labels: bool = False
+    """Whether generated answers are labels, so that always giving the most frequent one is a floor."""
+    by_task: bool = False
+    """Whether the items of a task are one cluster, as a subject's questions are; else those with the same prompt are."""
+    programs: bool = False
+    """Whether answers are programs, which the sandbox judges."""
     backends: tuple[Backend, ...] = ("hf", "vllm", "endpoint")
+    """What can run it."""
 
     @property
     def generates(self) -> bool:
@@ -74,11 +86,23 @@ def _commonsense(name: str, prefix: str, protocol: str, **more: object) -> Suite
         metric="exact_match",
         filter="leftmost",
         layout="records",
+        labels=True,
         protocol=protocol,
         **more,  # type: ignore[arg-type]
     )
 
 
+_PUBLISHED_ITEMS = {
+    "boolq": "89df2397cbca81dc31adcc6f7f5b635821aa0565aafde46725b2b4bd39b4dfa9",
+    "piqa": "3860d11b9b42e590b6b4bbc1643214d373ed0b0d4ac62fcc7bdceb8e044ad141",
+    "social_i_qa": "71543f41127451945379d106ffedaef502f1c8770dff6d2f543aca85e3080b1d",
+    "winogrande": "6946f5209e7114c65c6d04f8f644c5a061af20d730b1cfe158fff3dc44076fb9",
+    "ARC-Easy": "3f32a84716ca6d57d38728bf80cc8117aecd17445c2cf29a68b571b810eb82dc",
+    "ARC-Challenge": "4a89ce368ae01a71d268d9851686738b2a0a1d84271116bab49a1dd2b48ecad7",
+    "openbookqa": "8479930f7b8a26052c78250280b5465a4016ca7fc806af440d0f37e243f3099e",
+}
+"""Of LLM-Adapters' test.json by folder; its HellaSwag file's hash is not known to us."""
+_LLM_ADAPTERS = "git clone https://github.com/AGI-Edgerunners/LLM-Adapters, then --data LLM-Adapters/dataset"
 _PUBLISHED = "commonsense_170k prompts to the byte, leftmost case-sensitive label, always in eval mode"
 _GREEDY = f"greedy, 32 new tokens, {_PUBLISHED}; differs from the published protocol: no beams"
 _BEAM4 = (
@@ -89,9 +113,18 @@ _BEAM4 = (
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
-        _commonsense("quickstart", "commonsense_170k", _GREEDY, data="configs/quickstart/tasks"),
-        _commonsense("commonsense_170k", "commonsense_170k", _GREEDY),
-        _commonsense("commonsense_170k_beam4", "commonsense_170k_beam4", _BEAM4, backends=("hf",)),
+        _commonsense("quickstart", "commonsense_170k", _GREEDY, data="configs/quickstart/tasks", partial=True),
+        _commonsense(
+            "commonsense_170k", "commonsense_170k", _GREEDY, needs_files=_LLM_ADAPTERS, published=_PUBLISHED_ITEMS
+        ),
+        _commonsense(
+            "commonsense_170k_beam4",
+            "commonsense_170k_beam4",
+            _BEAM4,
+            needs_files=_LLM_ADAPTERS,
+            published=_PUBLISHED_ITEMS,
+            backends=("hf",),
+        ),
         Suite(
             name="commonsense_stock",
             tasks=_STOCK,
@@ -112,11 +145,13 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="mmlu",
-            tasks=("mmlu",),
+            tasks=("mmlu_*",),
             folders=("mmlu/default",),
             metric="acc",
             filter="none",
             layout="mmlu",
+            shots=5,
+            by_task=True,
             protocol="lm-eval mmlu, 57 subjects, 5-shot, ranked by log-likelihood; lm-eval's own total weighs subjects by size",
         ),
         Suite(
@@ -126,6 +161,7 @@ SUITES: dict[str, Suite] = {
             metric="pass@1",
             filter="none",
             layout="humaneval",
+            programs=True,
             protocol="HumanEval, greedy, lm-eval's prompt and stop sequences; programs run in the isolating sandbox",
         ),
         Suite(
@@ -135,6 +171,7 @@ SUITES: dict[str, Suite] = {
             metric="pass@1",
             filter="none",
             layout="humaneval",
+            programs=True,
             protocol="HumanEval, 20 samples per task at temperature 0.8 and top-p 0.95; pass@1 over all samples, pass@10 unbiased",
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,14 @@ TaskConfig = Mapping[str, Any]
 
 
 def task_configs(suite: Suite) -> dict[str, TaskConfig]:
-    """The suite's tasks in order, each with its YAML keys; `mmlu` stands for its 57 subjects."""
+    """The suite's tasks in order, each with its YAML keys."""
     found: dict[str, TaskConfig] = {}
     for folder in suite.task_folders():
         for path in sorted(Path(folder).glob("*.yaml")):
             config = plain_config(path)
             if "group" not in config and isinstance(config.get("task"), str):
                 found.setdefault(config["task"], config)
-    if suite.layout == "mmlu":
-        return {name: config for name, config in found.items() if name.startswith("mmlu_")}
-    return {name: found[name] for name in suite.tasks}
+    return {name: found[name] for pattern in suite.tasks for name in fnmatch.filter(found, pattern)}
 
 
 def chosen(suite: Suite, wanted: list[str] | None) -> dict[str, TaskConfig]:
