@@ -21,34 +21,28 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 
 @dataclass(frozen=True)
 class Base:
-    """A base model on the disk.
-
-    Attributes:
-        reference: its name, revision and fingerprints.
-        directory: where its files are.
-        tokenizer_sha256: hash over its tokenizer's files.
-    """
+    """A base model on the disk."""
 
     reference: BaseReference
+    """Its name, revision and fingerprints."""
     directory: Path
+    """Where its files are."""
     tokenizer_sha256: str
+    """Hash over its tokenizer's files."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing to score.
-
-    Attributes:
-        run: the run directory that receives the report.
-        base: the base model, scored as a control.
-        adapter: the verified adapter; None scores the base alone.
-        dtype: type of the base's weights while scoring.
-    """
+    """One thing to score."""
 
     run: RunDirectory
+    """The run directory that receives the report."""
     base: Base
+    """The base model, scored as a control."""
     adapter: VerifiedAdapter | None
+    """The verified adapter; None scores the base alone."""
     dtype: Dtype
+    """Type of the base's weights while scoring."""
 
     @property
     def name(self) -> str:

@@ -21,17 +21,14 @@ from schemas.errors import UserError
 
 @dataclass(frozen=True)
 class BlockSpeed:
-    """What one block showed.
-
-    Attributes:
-        time_to_first_token: median over the waves of the mean of a wave, seconds.
-        inter_token_latency: median over the requests of the mean gap between tokens, seconds.
-        seconds_per_token: wall time of the block over all tokens generated: the inverse of throughput.
-    """
+    """What one block showed."""
 
     time_to_first_token: float
+    """Median over the waves of the mean of a wave, seconds."""
     inter_token_latency: float
+    """Median over the requests of the mean gap between tokens, seconds."""
     seconds_per_token: float
+    """Wall time of the block over all tokens generated: the inverse of throughput."""
 
 
 @dataclass(frozen=True)

@@ -36,24 +36,21 @@ BASE_PORT_OFFSET = 1
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """One call of `python -m serving bench`.
-
-    Attributes:
-        server: how to start the server; its runs are candidate and baseline.
-        waves: per block. Few, so that the variants take turns faster than the machine's speed drifts.
-        max_seconds: measuring ends after this time even if the control's noise asks for more rounds.
-        merged: also serve the candidate merged into its base, for information.
-    """
+    """One call of `python -m serving bench`."""
 
     server: ServeOptions
+    """How to start the server; its runs are candidate and baseline."""
     margin: float = MARGIN
     concurrency: tuple[int, ...] = (1, 4)
     waves: int = 2
+    """Per block. Few, so that the variants take turns faster than the machine's speed drifts."""
     prompt_tokens: int = 64
     output_tokens: int = 32
     max_seconds: float = 1800.0
+    """Measuring ends after this time even if the control's noise asks for more rounds."""
     max_rounds: int = 400
     merged: bool = True
+    """Also serve the candidate merged into its base, for information."""
     seed: int = 0
 
 

@@ -18,19 +18,16 @@ METRICS: tuple[Metric, ...] = ("time_to_first_token", "inter_token_latency", "se
 
 @dataclass(frozen=True)
 class Plan:
-    """What every block asks.
-
-    Attributes:
-        variants: model name on the server, by variant.
-        vocabulary: token ids that prompts are made of.
-    """
+    """What every block asks."""
 
     variants: Mapping[str, str]
+    """Model name on the server, by variant."""
     concurrency: tuple[int, ...]
     waves: int
     prompt_tokens: int
     output_tokens: int
     vocabulary: tuple[int, ...]
+    """Token ids that prompts are made of."""
     seed: int
 
 
