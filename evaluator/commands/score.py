@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from evaluator.scoring.table import score_table
-from evaluator.tasks.suites import SUITES, Suite, find_suite
+from evaluator.tasks.suites import SUITES, Backend, Suite, find_suite
 from schemas.document import write_atomically
 from schemas.errors import OK, UserError
 from schemas.evaluation.eval_report import EvalReport
@@ -98,21 +98,39 @@ def main(argv: list[str]) -> int:
     suite = find_suite(arguments.suite, arguments.backend)
     subjects = [subject_of(run, arguments, arguments.base_only) for run in arguments.runs]
 
+    for subject in subjects:
+        settings = settings_of(subject, suite, arguments)
+        score(subject, suite, settings, data=arguments.data, tasks=arguments.tasks, api_key_file=arguments.api_key_file)
+    return OK
+
+
+def score(
+    subject: Subject,
+    suite: Suite,
+    settings: Settings,
+    *,
+    data: Path | None = None,
+    tasks: list[str] | None = None,
+    api_key_file: Path | None = None,
+) -> None:
+    """Scores one subject on a suite, writes its report and prints the table.
+
+    Raises:
+        UserError: data or base are missing, the adapter changes no answer, or a model's numbers are not finite.
+        Interrupted: Ctrl-C or SIGTERM; the answers so far are kept.
+    """
     from evaluator.evaluate import evaluate
     from evaluator.tasks.load import load_tasks
 
-    for subject in subjects:
-        loaded = load_tasks(suite, arguments.data, arguments.tasks)
-        settings = settings_of(subject, suite, arguments)
-        models = open_backend(subject, suite, settings, arguments)
-        try:
-            evaluation = evaluate(subject, loaded, models, settings)
-        finally:
-            models.close()
-        directory = write(subject, evaluation)
-        Console(width=None if sys.stdout.isatty() else 140).print(score_table(evaluation.report))
-        print(directory / "report.json")
-    return OK
+    loaded = load_tasks(suite, data, tasks)
+    models = open_backend(subject, settings, api_key_file)
+    try:
+        evaluation = evaluate(subject, loaded, models, settings)
+    finally:
+        models.close()
+    directory = write(subject, evaluation)
+    Console(width=None if sys.stdout.isatty() else 140).print(score_table(evaluation.report))
+    print(directory / "report.json")
 
 
 def subject_of(run: str, arguments: argparse.Namespace, base_only: bool) -> Subject:
@@ -126,25 +144,33 @@ def subject_of(run: str, arguments: argparse.Namespace, base_only: bool) -> Subj
 
 def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -> Settings:
     """How to score, every default decided."""
-    import torch
-
     from evaluator.scoring.answers import Settings
 
-    device = arguments.device if arguments.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if arguments.backend == "endpoint":
-        device = arguments.url
+    device = arguments.url if arguments.backend == "endpoint" else resolved_device(arguments.device)
     return Settings(
         backend=arguments.backend,
         device=device,
         limit=getattr(arguments, "limit", None),
-        batch_size=arguments.batch_size or (suite.batch_size if arguments.backend == "hf" else 256),
+        batch_size=arguments.batch_size or default_batch_size(suite, arguments.backend),
         with_base=not getattr(arguments, "no_base", False),
         answers=arguments.answers or subject.run.root.parent / ".answers",
         merge=arguments.merge and arguments.backend == "vllm",
     )
 
 
-def open_backend(subject: Subject, suite: Suite, settings: Settings, arguments: argparse.Namespace) -> LanguageModels:
+def resolved_device(name: str) -> str:
+    """A device's name, with `auto` decided by what is here."""
+    import torch
+
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def default_batch_size(suite: Suite, backend: Backend) -> int:
+    """Prompts at a time: what transformers is given, or what a server schedules itself."""
+    return suite.batch_size if backend == "hf" else 256
+
+
+def open_backend(subject: Subject, settings: Settings, api_key_file: Path | None) -> LanguageModels:
     """The backend, with no model loaded yet."""
     if settings.backend == "vllm":
         if find_spec("vllm") is None:
@@ -155,7 +181,7 @@ def open_backend(subject: Subject, suite: Suite, settings: Settings, arguments: 
     if settings.backend == "endpoint":
         from evaluator.backends.endpoint import EndpointBackend
 
-        return EndpointBackend(subject, settings.device, arguments.api_key_file)
+        return EndpointBackend(subject, settings.device, api_key_file)
     from evaluator.backends.huggingface import TransformersBackend
 
     return TransformersBackend(subject, settings.device, settings.batch_size)

@@ -45,15 +45,23 @@ def main(argv: list[str]) -> int:
         return OK
     if arguments.directory is None:
         raise UserError("no study was named", where="command line", fix="python -m studies analyse DIR")
-    console = Console()
     earlier = StudyReport.read(arguments.repeats) if arguments.repeats else None
-    report = analyse(arguments.directory, console)
+    analyse_and_print(arguments.directory, Console(), earlier)
+    return OK
+
+
+def analyse_and_print(directory: Path, console: Console, earlier: StudyReport | None = None) -> None:
+    """Analyses a study and shows what was found; with an `earlier` report, also which of its runs came out the same.
+
+    Raises:
+        UserError: as `analyse`.
+    """
+    report = analyse(directory, console)
     console.print(findings_table(report))
     if earlier:
         console.print(repetition_table(repeated_runs(report, earlier)))
     for name in ("study_report.json", "report.html", "summary.md"):
-        console.print(str(arguments.directory / name), highlight=False, soft_wrap=True)
-    return OK
+        console.print(str(directory / name), highlight=False, soft_wrap=True)
 
 
 def analyse(directory: Path, console: Console) -> StudyReport:

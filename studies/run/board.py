@@ -88,7 +88,7 @@ class Board:
             return Text("done" if score is None else self._figure(score), style="green")
         for activity in self._tally.active:
             if activity.job.name == name:
-                doing = activity.job.progress() if activity.command.phase == "training" else "scoring"
+                doing = activity.job.progress() if activity.work.phase == "training" else "scoring"
                 return Text(doing, style="yellow")
         return Text("waiting", style="dim")
 

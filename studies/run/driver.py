@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +54,7 @@ def run_study(study: StudyConfig, console: Console, *, jobs: int, amend: str | N
         workers = workers_of(plan, jobs)
         rates = _tuned(plan, workers, console)
         _compared(plan, rates, workers, console)
-        _analysed(directory)
+        _analysed(directory, console)
     return directory
 
 
@@ -174,10 +172,7 @@ def _refuse(failures: Sequence[Failure]) -> None:
         )
 
 
-def _analysed(directory: Path) -> None:
-    """The analysis is the evaluator's; its output is this command's."""
-    ended = subprocess.run([sys.executable, "-m", "evaluator", "study", str(directory)], check=False)
-    if ended.returncode:
-        raise UserError(
-            "the analysis failed; its message is above", where=directory, fix="python -m studies analyse DIR"
-        )
+def _analysed(directory: Path, console: Console) -> None:
+    from studies.analysis.command import analyse_and_print
+
+    analyse_and_print(directory, console)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +9,7 @@ from rich.table import Table
 
 from schemas.studies.study_config import StudyConfig
 from schemas.studies.study_plan import PlannedArm, StudyProtocol
+from studies.analysis.power import Noise, sentence
 from studies.run.protocol import Draft, draft_protocol
 from trainer.plan.hardware import free_disk, size
 from trainer.plan.memory_estimate import Footprint
@@ -105,14 +104,15 @@ def _print_expectations(study: StudyConfig, console: Console) -> None:
 
 
 def _print_detectable(study: StudyConfig, console: Console) -> None:
-    """The power calculation is the evaluator's."""
     if study.precision is None:
         console.print("detectable unknown: the config expects no noise (`precision`); a pilot's report has the figures")
         return
     precision, analysis = study.precision, study.analysis
-    words = ["--seeds", len(study.seeds), "--seed-deviation", precision.seed_deviation]
-    words += ["--item-error", precision.item_error, "--detect", analysis.detect, "--level", analysis.level]
-    words += ["--tests", len(analysis.contrasts) * len(study.bases)]
-    command = [sys.executable, "-m", "evaluator", "study", "--power", *map(str, words)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    console.print(f"detectable {shown.strip()} ({precision.source})", highlight=False, soft_wrap=True)
+    shown = sentence(
+        Noise(precision.seed_deviation, precision.item_error),
+        seeds=len(study.seeds),
+        detect=analysis.detect,
+        level=analysis.level,
+        tests=len(analysis.contrasts) * len(study.bases),
+    )
+    console.print(f"detectable {shown} ({precision.source})", highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -21,33 +21,22 @@ from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
 from schemas.yaml_files import read_yaml
+from studies.run.work import Scoring, Training, Work
 from trainer.config_file import write_config
-
-Phase = Literal["training", "scoring"]
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command line of a job, run in a process of its own."""
-
-    phase: Phase
-    """What it does."""
-    words: tuple[str, ...]
-    """Its arguments, after the interpreter."""
 
 
 class Job(Protocol):
-    """Something that takes commands until its artifacts are there and verify."""
+    """Something that takes work until its artifacts are there and verify."""
 
     @property
     def name(self) -> str:
         """Names its log, and in errors the job."""
 
-    def next_command(self) -> Command | None:
+    def next_work(self) -> Work | None:
         """What is left to do first; None when all is done."""
 
     def progress(self) -> str:
-        """How far the running command is, in a few characters."""
+        """How far the running work is, in a few characters."""
 
     def score(self) -> float | None:
         """What it is about, once done."""
@@ -79,16 +68,14 @@ class RunJob:
         """The run's directory."""
         return RunDirectory(Path(self.config.runs) / self.config.name)
 
-    def next_command(self) -> Command | None:
+    def next_work(self) -> Work | None:
         """Training until the adapter verifies and is of this config, then scoring until the report verifies."""
         if self.manifest() is None:
             self._set_aside_another_run()
-            written = self.study / "configs" / f"{self.name}.yaml"
-            write_config(self.config, written)
-            return Command("training", ("-m", "trainer", str(written)))
+            write_config(self.config, self.study / "configs" / f"{self.name}.yaml")  # for people
+            return Training(self.config)
         if self.items is not None and self.report() is None:
-            words = _scoring(str(self.run.root), self.items, self.study)
-            return Command("scoring", (*words, "--no-base"))
+            return Scoring(str(self.run.root), self.items, self.study / ".answers")
         remove_directory(self.run.checkpoints)  # several times the adapter's size, and of no more use
         return None
 
@@ -155,13 +142,12 @@ class BaseJob:
         """As its log is called."""
         return f"{self.base}.base"
 
-    def next_command(self) -> Command | None:
+    def next_work(self) -> Work | None:
         """Scoring until the report verifies."""
         if self.report() is not None:
             return None
-        words = _scoring(self.config.base.model, self.items, self.study)
-        place = ("--directory", str(self._place), "--dtype", self.config.base.dtype)
-        return Command("scoring", (*words, "--base-only", *place))
+        model, dtype = self.config.base.model, self.config.base.dtype
+        return Scoring(model, self.items, self.study / ".answers", self._place, dtype)
 
     def report(self) -> EvalReport | None:
         """The report, where it is whole."""
@@ -180,14 +166,6 @@ class BaseJob:
     @property
     def _place(self) -> Path:
         return self.study / "bases" / self.base
-
-
-def _scoring(subject: str, items: StudyEvaluation, study: Path) -> tuple[str, ...]:
-    words = ["-m", "evaluator", subject, "--suite", items.suite, "--backend", items.backend]
-    words += ["--answers", str(study / ".answers")]
-    words += ["--data", items.data] if items.data is not None else []
-    words += ["--limit", str(items.limit)] if items.limit is not None else []
-    return tuple(words)
 
 
 def _whole_report(run: RunDirectory, items: StudyEvaluation) -> EvalReport | None:

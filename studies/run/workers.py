@@ -1,23 +1,25 @@
 """Runs jobs in processes of their own: one worker per GPU, or as many as asked for on the CPU.
 
-One loop, no threads: it starts commands, looks after them twice a second, and draws the board. However the loop ends, its
+One loop, no threads: it starts work, looks after them twice a second, and draws the board. However the loop ends, its
 children end too: told to stop and waited for after Ctrl-C or SIGTERM, killed by the system where this process is killed.
 """
 
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from schemas.errors import DIVERGED, Interrupted
-from studies.run.jobs import Command, Job
+from schemas.errors import DIVERGED, OK, Interrupted, run_command
+from studies.run.jobs import Job
+from studies.run.work import Work
 
 _LOOK_EVERY = 0.5  # seconds
 _GRACE = 120.0  # seconds for a checkpoint
@@ -41,8 +43,8 @@ class Activity:
 
     job: Job
     worker: Worker
-    command: Command
-    process: subprocess.Popen[bytes]
+    work: Work
+    process: SpawnProcess
     started: float
 
 
@@ -98,24 +100,24 @@ def run_jobs(
     """Finishes what is not finished, in the jobs' order, and returns what failed.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM; the running commands were told to save and stop.
+        Interrupted: Ctrl-C or SIGTERM; the running work was told to save and stop.
     """
     logs.mkdir(parents=True, exist_ok=True)
     waiting, idle, began = list(jobs), list(workers), dict[str, float]()
     try:
         while waiting or tally.active:
-            for activity in [one for one in tally.active if one.process.poll() is not None]:
+            for activity in [one for one in tally.active if not one.process.is_alive()]:
                 tally.active.remove(activity)
                 if not _go_on(activity, logs, tally, began):
                     idle.append(activity.worker)
             while waiting and idle:
                 job = waiting.pop(0)
-                command = job.next_command()
-                if command is None:
+                work = job.next_work()
+                if work is None:
                     tally.finished[job.name] = job.score()
                 else:
                     began[job.name] = time.monotonic()
-                    tally.active.append(_start(job, command, idle.pop(0), logs))
+                    tally.active.append(_start(job, work, idle.pop(0), logs))
             draw()
             if tally.active:
                 time.sleep(_LOOK_EVERY)
@@ -131,40 +133,50 @@ def run_jobs(
 
 
 def _go_on(ended: Activity, logs: Path, tally: Tally, began: Mapping[str, float]) -> bool:
-    """Starts the next command of a job whose last one ended; False where the job is done or failed."""
+    """Starts the next work of a job whose last one ended; False where the job is done or failed."""
     job = ended.job
-    command = job.next_command()
-    if command is None:
+    work = job.next_work()
+    if work is None:
         tally.finished[job.name] = job.score()
         tally.seconds.append(time.monotonic() - began[job.name])
         return False
-    if ended.process.returncode or command == ended.command:
+    if ended.process.exitcode or work == ended.work:
         log = logs / f"{job.name}.log"
-        tally.failed[job.name] = Failure(job.name, log, _last_words(log), ended.process.returncode)
+        tally.failed[job.name] = Failure(job.name, log, _last_words(log), ended.process.exitcode or 0)
         return False
-    tally.active.append(_start(job, command, ended.worker, logs))
+    tally.active.append(_start(job, work, ended.worker, logs))
     return True
 
 
-def _start(job: Job, command: Command, worker: Worker, logs: Path) -> Activity:
-    # A variable that overrides the config would change arms behind the plan's back.
-    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("ECHO_LORA_")}
-    with (logs / f"{job.name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command.words],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**inherited, **worker.environment},
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then tells each child once
-            preexec_fn=_die_with_parent,
-        )
-    return Activity(job, worker, command, process, time.monotonic())
+def _start(job: Job, work: Work, worker: Worker, logs: Path) -> Activity:
+    log = logs / f"{job.name}.log"
+    log.touch()
+    arguments = (work, dict(worker.environment), log, os.getpid())
+    process = multiprocessing.get_context("spawn").Process(target=_child, args=arguments)
+    process.start()
+    return Activity(job, worker, work, process, time.monotonic())
 
 
-def _die_with_parent() -> None:
+def _child(work: Work, environment: Mapping[str, str], log: Path, parent: int) -> None:
+    """The process's life. Nothing heavy is imported yet, so the libraries see the environment."""
+    os.setsid()  # Ctrl-C reaches the study alone, which then tells each child once
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it could be watched
+            os._exit(1)
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    # A variable that overrides the config would change arms behind the plan's back.
+    for name in [name for name in os.environ if name.upper().startswith("ECHO_LORA_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+
+    def run(_: list[str]) -> int:
+        work()
+        return OK
+
+    run_command(run, [])
 
 
 def _stop(active: Sequence[Activity]) -> None:
@@ -172,11 +184,10 @@ def _stop(active: Sequence[Activity]) -> None:
         activity.process.terminate()
     deadline = time.monotonic() + _GRACE
     for activity in active:
-        try:
-            activity.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        activity.process.join(max(0.0, deadline - time.monotonic()))
+        if activity.process.is_alive():
             activity.process.kill()
-            activity.process.wait()
+            activity.process.join()
 
 
 def _last_words(log: Path) -> str:

@@ -148,7 +148,7 @@ def test_the_report_holds_every_arm_on_the_same_items_with_its_compute(report: S
 
 def test_finished_runs_are_done_and_keep_no_checkpoints(killed_and_resumed: Path) -> None:
     for job in jobs(killed_and_resumed):
-        assert job.next_command() is None
+        assert job.next_work() is None
         assert not job.run.checkpoints.exists()
 
 
@@ -157,14 +157,14 @@ def test_a_run_whose_report_or_adapter_was_touched_is_not_done(killed_and_resume
     samples = job.run.evaluation("quickstart") / "samples.jsonl"
     original = samples.read_bytes()
     samples.write_bytes(original.replace(b'"wrong"', b'"correct"'))
-    asked = job.next_command()
+    asked = job.next_work()
     samples.write_bytes(original)
     assert asked is not None
     assert asked.phase == "scoring"
     weights = job.run.adapter / "adapter_model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-4] + b"\0\1\2\3")
-    asked = job.next_command()
+    asked = job.next_work()
     weights.write_bytes(whole)
     assert asked is not None
     assert asked.phase == "training"

@@ -125,9 +125,9 @@ def test_an_amended_study_sets_aside_runs_of_another_config_and_keeps_the_others
     for config, written in ((kept, kept), (changed, changed.model_copy(update={"method": "dora"}))):
         job = RunJob(tmp_path, config, None, tmp_path / "superseded")
         write_config(written, job.run.config)
-        command = job.next_command()
-        assert command is not None
-        assert command.phase == "training"
+        work = job.next_work()
+        assert work is not None
+        assert work.phase == "training"
     assert (Path(kept.runs) / kept.name / "config.yaml").is_file()
     assert (tmp_path / "superseded" / changed.name / "config.yaml").is_file()
     assert not (Path(changed.runs) / changed.name).exists()

@@ -9,12 +9,26 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from schemas.errors import Interrupted
-from studies.run.jobs import Command
+from studies.run.work import Phase
 from studies.run.workers import Failure, Tally, Worker, cpu_workers, gpu_workers, run_jobs
+
+
+@dataclass(frozen=True)
+class Program:
+    """Work in the form of a few statements."""
+
+    text: str
+    target: str
+    phase: ClassVar[Phase] = "training"
+
+    def __call__(self) -> None:
+        sys.argv = ["program", self.target]
+        exec(f"import os, sys, time; {self.text}", {})
 
 
 @dataclass
@@ -29,10 +43,8 @@ class Script:
     def target(self) -> Path:
         return self.place / self.name
 
-    def next_command(self) -> Command | None:
-        if self.target.exists():
-            return None
-        return Command("training", ("-c", f"import os, sys, time; {self.program}", str(self.target)))
+    def next_work(self) -> Program | None:
+        return None if self.target.exists() else Program(self.program, str(self.target))
 
     def progress(self) -> str:
         return ""
@@ -128,12 +140,15 @@ def test_the_runs_of_a_killed_study_die_with_it(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_workers import Script, run, cpu_workers
-place = Path({str(tmp_path)!r})
-run([Script("job", place, "print(os.getpid(), flush=True); time.sleep(60)")], cpu_workers(1), place)
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+from tests.studies.run.test_workers import Script, run, cpu_workers
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    run([Script("job", place, "print(os.getpid(), flush=True); time.sleep(60)")], cpu_workers(1), place)
 """
-    driver = subprocess.Popen([sys.executable, "-c", program])
+    script = tmp_path / "study.py"
+    script.write_text(program)
+    driver = subprocess.Popen([sys.executable, script, tmp_path])
     log = tmp_path / "logs" / "job.log"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.read_text().strip()):
