@@ -42,14 +42,23 @@ class AttestedServer:
     """A running server whose adapters were attested, and what is needed to attest them again."""
 
     options: ServeOptions
+    """How it was started."""
     weights: ServedWeights
+    """What vLLM loaded."""
     adapters: tuple[ServedAdapter, ...]
+    """What is attested, in the order of the runs."""
     record: ServerRecord
+    """What attestations say of the server."""
     child: subprocess.Popen[bytes]
+    """vLLM's process."""
     client: EndpointClient
+    """The supervisor's way in."""
     state: StateDirectory
+    """What the gateway inside vLLM's process reads."""
     readiness: ReadinessFile
+    """Whether clients are let in."""
     attestations: dict[str, ServingAttestation] = field(default_factory=dict)
+    """The latest of each adapter, by name."""
 
     @property
     def control_name(self) -> str:

@@ -17,14 +17,20 @@ POWER = 0.9
 
 @dataclass(frozen=True)
 class TostResult:
-    """On the ratio's own scale, save `noise`, which is the standard deviation of the log-ratios."""
+    """Two one-sided tests of one variant's time over another's."""
 
     ratio: float
+    """Geometric mean."""
     low: float
+    """Lower end of the 90 % interval of the ratio."""
     high: float
+    """Upper end."""
     p_value: float
+    """The larger of the two one-sided p-values."""
     noise: float
+    """Standard deviation of the log-ratios."""
     verdict: OverheadVerdict
+    """`equivalent`, `not_equivalent` or `inconclusive`, by the interval and the margin."""
 
 
 def tost(log_ratios: Sequence[float], margin: float) -> TostResult:

@@ -33,10 +33,12 @@ class BlockSpeed:
 
 @dataclass(frozen=True)
 class RequestTimes:
-    """Seconds from sending to the first and to the last token."""
+    """Seconds from sending a request."""
 
     first: float
+    """To the first token."""
     last: float
+    """To the last token."""
 
 
 def random_prompts(requests: int, tokens: int, vocabulary: Sequence[int], seed: int) -> list[list[int]]:

@@ -41,17 +41,23 @@ class BenchOptions:
     server: ServeOptions
     """How to start the server; its runs are candidate and baseline."""
     margin: float = MARGIN
+    """Largest relative difference that counts as equal."""
     concurrency: tuple[int, ...] = (1, 4)
+    """Requests of a wave; each number is measured."""
     waves: int = 2
     """Per block. Few, so that the variants take turns faster than the machine's speed drifts."""
     prompt_tokens: int = 64
+    """Of each prompt."""
     output_tokens: int = 32
+    """Of each answer."""
     max_seconds: float = 1800.0
     """Measuring ends after this time even if the control's noise asks for more rounds."""
     max_rounds: int = 400
+    """Most rounds."""
     merged: bool = True
     """Also serve the candidate merged into its base, for information."""
     seed: int = 0
+    """Of the prompts and of the variants' order."""
 
 
 def measure_overhead(options: BenchOptions) -> OverheadReport:

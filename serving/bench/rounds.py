@@ -23,12 +23,17 @@ class Plan:
     variants: Mapping[str, str]
     """Model name on the server, by variant."""
     concurrency: tuple[int, ...]
+    """Requests of a wave; each number is measured."""
     waves: int
+    """Per block."""
     prompt_tokens: int
+    """Of each prompt."""
     output_tokens: int
+    """Of each answer."""
     vocabulary: tuple[int, ...]
     """Token ids that prompts are made of."""
     seed: int
+    """Of the prompts and of the variants' order."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def request_log() -> logging.Logger:
@@ -40,7 +40,7 @@ class LoggedRequest:
         self.quiet = False  # set for the supervisor's own requests
         self.first_byte: float | None = None
         given = self.header("x-request-id")
-        self.request_id = given if given and _REQUEST_ID.match(given) else secrets.token_hex(8)
+        self.request_id = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self._pass_request_id_on()
 
     def header(self, name: str) -> str | None:
