@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.adapter_reader import VerifiedAdapter, read_adapter
-from schemas.document import sha256_of
+from schemas.base_model import BaseIdentity, has_tokenizer
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import AdapterReference, BaseReference, Variant
 from schemas.find_base import BaseModelFiles, find_base, find_trained_base
 from schemas.run_directory import RunDirectory
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,6 @@ class Base:
     """Its name, revision and fingerprints."""
     directory: Path
     """Where its files are."""
-    tokenizer_sha256: str
-    """Hash over its tokenizer's files."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,9 @@ class Subject:
         return self.adapter.manifest.name if self.adapter else self.run.root.name
 
     def identity(self, variant: Variant) -> str:
-        """What a variant's answers depend on: hashes of weights, configuration and tokenizer, never a name."""
-        base = self.base
-        parts = [base.reference.config_sha256, base.reference.weights_sha256, base.tokenizer_sha256, self.dtype]
+        """What a variant's answers depend on: hashes of the base's parts and the adapter's files, never a name."""
+        known = self.base.reference.model_dump(include=set(BaseIdentity.model_fields))
+        parts = [*map(str, known.values()), self.dtype]
         if variant == "adapter":
             assert self.adapter is not None
             files = self.adapter.manifest.files
@@ -83,13 +80,10 @@ def adapter_subject(run: Path, base: str | None, dtype: Dtype | None) -> Subject
     adapter = read_adapter(RunDirectory(run).adapter)
     trained_on = adapter.manifest.base
     found = _base(find_trained_base(trained_on, base), base or trained_on.name)
-    same = (found.reference.config_sha256, found.reference.weights_sha256) == (
-        trained_on.config_sha256,
-        trained_on.weights_sha256,
-    )
-    if not same:
+    if changed := trained_on.changes(found.reference):
         raise UserError(
-            f"the adapter was trained on another base model: the fingerprints of {found.reference.name} differ from the manifest's",
+            f"the adapter was trained on another base model: the {', '.join(changed)} of {found.reference.name} differ "
+            "from what the manifest records",
             where=found.directory,
             fix=f"give the base it was trained on ({trained_on.name}) with --base",
         )
@@ -115,20 +109,12 @@ def base_subject(model: str, runs: Path, dtype: Dtype | None) -> Subject:
 
 
 def _base(files: BaseModelFiles, name: str) -> Base:
-    """The base with its fingerprints and its tokenizer's.
+    """The base with its fingerprints.
 
     Raises:
         UserError: it has no tokenizer.
     """
     directory = files.directory
-    tokenizer = [directory / file for file in _TOKENIZER_FILES if (directory / file).is_file()]
-    if not tokenizer:
+    if not has_tokenizer(directory):
         raise UserError("the base model has no tokenizer", where=directory, fix="save the tokenizer beside the model")
-    reference = BaseReference(
-        name=name,
-        revision=files.revision,
-        config_sha256=files.config_sha256(),
-        weights_sha256=files.weights_sha256(),
-    )
-    digest = hashlib.sha256("".join(f"{file.name}\0{sha256_of(file)}\n" for file in tokenizer).encode())
-    return Base(reference, directory, digest.hexdigest())
+    return Base(BaseReference(name=name, revision=files.revision, **files.identity().model_dump()), directory)

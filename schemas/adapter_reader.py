@@ -19,6 +19,7 @@ import safetensors
 from numpy.typing import NDArray
 
 from schemas.errors import UserError
+from schemas.plain_file import read_bounded
 from schemas.run_directory import ADAPTER_FILES
 from schemas.training.adapter_manifest import AdapterManifest
 
@@ -26,6 +27,7 @@ _TENSOR = re.compile(
     r"^base_model\.model\.(?P<module>.+)\.(?:(?P<side>lora_A|lora_B)\.weight|(?P<magnitude>lora_magnitude_vector))$"
 )
 _DTYPES = ("F32", "BF16", "F16")
+_LONGEST_MANIFEST = 64 * 2**20
 _EXPORT_AGAIN = "export the adapter again: run the trainer on the run's config.yaml"
 # adapter_config.json: the keys that mean something to us; all others must hold a value that changes nothing.
 _MEANINGFUL = {
@@ -67,14 +69,13 @@ def read_adapter(directory: Path) -> VerifiedAdapter:
         raise UserError("no adapter found", where=directory, fix="train first: python -m trainer CONFIG")
     _require_exactly_the_adapter_files(directory)
     manifest_path = directory / "manifest.json"
-    manifest = AdapterManifest.read(manifest_path)
-    blobs = {name: (directory / name).read_bytes() for name in ADAPTER_FILES if name != "manifest.json"}
-    _require_hashes(directory, manifest, blobs)
+    written = read_bounded(manifest_path, "adapter manifest", limit=_LONGEST_MANIFEST, fix=_EXPORT_AGAIN)
+    manifest = AdapterManifest.from_bytes(written, where=manifest_path)
+    blobs = _read_listed_files(directory, manifest)
     config = _parse_config(directory / "adapter_config.json", blobs["adapter_config.json"], manifest)
     tensors = _parse_headers(directory / "adapter_model.safetensors", blobs["adapter_model.safetensors"])
     _require_lora_set(directory / "adapter_model.safetensors", tensors, manifest)
-    digest = hashlib.sha256(manifest_path.read_bytes()).hexdigest()
-    return VerifiedAdapter(directory, manifest, digest, config, tensors)
+    return VerifiedAdapter(directory, manifest, hashlib.sha256(written).hexdigest(), config, tensors)
 
 
 def _require_exactly_the_adapter_files(directory: Path) -> None:
@@ -97,20 +98,24 @@ def _require_exactly_the_adapter_files(directory: Path) -> None:
         )
 
 
-def _require_hashes(directory: Path, manifest: AdapterManifest, blobs: Mapping[str, bytes]) -> None:
-    if set(manifest.files) != set(blobs):
+def _read_listed_files(directory: Path, manifest: AdapterManifest) -> Mapping[str, bytes]:
+    """Each file's bytes, read once, and of the size and hash that the manifest says."""
+    if set(manifest.files) != set(ADAPTER_FILES) - {"manifest.json"}:
         raise UserError(
             "the manifest does not list exactly the adapter's files",
             where=directory / "manifest.json",
             fix=_EXPORT_AGAIN,
         )
-    for name, blob in blobs.items():
-        if hashlib.sha256(blob).hexdigest() != manifest.files[name].sha256:
+    blobs = {}
+    for name, record in manifest.files.items():
+        blobs[name] = read_bounded(directory / name, f"adapter's {name}", limit=record.size, fix=_EXPORT_AGAIN)
+        if (len(blobs[name]), hashlib.sha256(blobs[name]).hexdigest()) != (record.size, record.sha256):
             raise UserError(
-                f"{name} is not the file that was exported: its sha256 differs from the manifest's",
+                f"{name} is not the file that was exported: its size or sha256 differs from the manifest's",
                 where=directory / name,
                 fix="restore it from a backup, or " + _EXPORT_AGAIN,
             )
+    return blobs
 
 
 def _parse_config(path: Path, blob: bytes, manifest: AdapterManifest) -> Mapping[str, Any]:

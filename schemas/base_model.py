@@ -118,6 +118,11 @@ def weights_fingerprint(directory: Path) -> str:
     return _sha256("".join(f"{file.name}\0{_sha256_of_unchanged(file)}\n" for file in files))
 
 
+def has_tokenizer(directory: Path) -> bool:
+    """Whether any of a tokenizer's files is there."""
+    return any((directory / name).is_file() for name in (*_TOKENIZER_FILES, "tokenizer_config.json"))
+
+
 def tokenizer_fingerprint(directory: Path) -> str:
     """sha256 over the files that decide how text becomes tokens; the chat template is not among them."""
     present = [directory / name for name in _TOKENIZER_FILES if (directory / name).is_file()]

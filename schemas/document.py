@@ -68,11 +68,20 @@ class Document(Section):
             raise UserError(f"no {cls.title} found", where=path, fix=f"run the stage that writes {path.name}") from None
         except (IsADirectoryError, PermissionError) as error:
             raise UserError(f"the {cls.title} cannot be read: {error.strerror}", where=path) from None
+        return cls.from_bytes(raw, where=path)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, *, where: object) -> Self:
+        """Validates a document's JSON text, for whoever hashes or verifies the very bytes that are believed.
+
+        Raises:
+            UserError: see `read`.
+        """
         try:
             data = json.loads(raw)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(f"the {cls.title} is not JSON: {error}", where=path, fix="write it again") from None
-        return cls.parse(data, where=path)
+        except (ValueError, RecursionError) as error:  # a damaged text, an integer of thousands of digits, deep nesting
+            raise UserError(f"the {cls.title} is not JSON: {error}", where=where, fix="write it again") from None
+        return cls.parse(data, where=where)
 
     @classmethod
     def parse(cls, data: Any, *, where: object) -> Self:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.base_model import config_fingerprint, read_config, weights_fingerprint
+from schemas.base_model import BaseIdentity, identity_of_base, read_config, weights_fingerprint
 from schemas.errors import UserError
 from schemas.hub import go_offline_if_unreachable
 from schemas.training.adapter_manifest import BaseModelRecord
@@ -30,13 +30,9 @@ class BaseModelFiles:
     directory: Path
     revision: str | None
 
-    def config_sha256(self) -> str:
-        """Identity of the architecture."""
-        return config_fingerprint(self.directory)
-
-    def weights_sha256(self) -> str:
-        """Identity of the weights."""
-        return weights_fingerprint(self.directory)
+    def identity(self) -> BaseIdentity:
+        """What the base is known by, from the files as they are now."""
+        return identity_of_base(self.directory)
 
 
 def find_base(name: str | os.PathLike[str], revision: str | None = None) -> BaseModelFiles:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from serving.verify.verify import VerdictRule
+VerdictRule = Literal["require", "if_present", "ignore"]
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from serving.gateway.readiness import ReadinessFile
 from serving.gateway.settings import GatewaySettings
 from serving.gateway.state_directory import StateDirectory
 from serving.options import ServeOptions
-from serving.progress import step
+from serving.progress import complain, step
+from serving.verify.base import require_chat_template
 from serving.verify.preflight import read_api_key, require_free_port
-from serving.verify.verify import verify_runs
+from serving.verify.verify import Candidate, verify_runs
 
 
 class EngineDied(Exception):
@@ -109,7 +110,7 @@ class AttestedServer:
         """One look at files and answers; what is wrong, or None."""
         for served in self.adapters:
             adapter = served.candidate.adapter
-            for directory in (adapter.directory, self.weights.adapters.get(served.name, adapter.directory)):
+            for directory in (adapter.directory, served.candidate.stored):
                 if changed := changed_files(adapter, directory):
                     return (
                         f"{', '.join(changed)} of {served.name} changed after it was attested; start the server again"
@@ -137,6 +138,8 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
         candidates = verify_runs(
             options.runs, base=options.base, verdict_rule=options.verdict_rule, verify_key=options.verify_key
         )
+        require_chat_template(options.passed_on("--chat-template"), candidates[0].base_identity)
+    say_what_is_unknown(candidates)
     weights, adapters = prepare(candidates, options)
     secret = secrets.token_urlsafe(32)
     with (
@@ -156,6 +159,14 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
             yield server
         finally:
             readiness.write("draining", "the server is shutting down")
+
+
+def say_what_is_unknown(candidates: tuple[Candidate, ...]) -> None:
+    """One line for each adapter whose manifest is of a release that recorded less."""
+    for candidate in candidates:
+        if unknown := candidate.adapter.manifest.base.unknown():
+            parts = ", ".join(unknown)
+            complain(f"{candidate.name} does not record its base's {parts}: any is taken for right", kind="note")
 
 
 @contextmanager

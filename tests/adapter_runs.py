@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from schemas.base_model import config_fingerprint, weights_fingerprint
+from schemas.base_model import identity_of_base
 from schemas.document import sha256_of
 from schemas.method import uses_dora
 from schemas.prompt import PLAIN
@@ -95,8 +95,7 @@ def _manifest(run: RunDirectory, base: Path, adapted: PeftModel, shape: AdapterS
             name=str(base),
             revision=None,
             architecture="LlamaForCausalLM",
-            config_sha256=config_fingerprint(base),
-            weights_sha256=weights_fingerprint(base),
+            **identity_of_base(base).model_dump(),
             dtype="float32",
             quantization="none",
         ),

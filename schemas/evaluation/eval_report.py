@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from schemas.base_model import BaseIdentity
 from schemas.document import Count, Document, Fraction, Section, Sha256
 from schemas.training.train_config import Name, Positive
 from schemas.upgrade import change_at, rename
@@ -89,17 +90,13 @@ class AdapterReference(Section):
     """Hash of its manifest.json."""
 
 
-class BaseReference(Section):
+class BaseReference(BaseIdentity):
     """Which base model was scored, and under the adapter."""
 
     name: str
     """Directory or hub repository."""
     revision: str | None
     """Hub commit; None for a directory."""
-    config_sha256: Sha256
-    """Fingerprint of its configuration."""
-    weights_sha256: Sha256
-    """Fingerprint of its weights."""
 
 
 class EvalReport(Document):

@@ -76,8 +76,7 @@ def attest(
         base=BaseReference(
             name=manifest.base.name,
             revision=manifest.base.revision,
-            config_sha256=manifest.base.config_sha256,
-            weights_sha256=manifest.base.weights_sha256,
+            **served.candidate.base_identity.model_dump(),
         ),
         verdict_sha256=served.candidate.verdict_sha256,
         rank=manifest.adapter.rank,
@@ -140,7 +139,7 @@ def check_greedy(client: EndpointClient, served: ServedAdapter, tolerance: float
     adapter = served.candidate.adapter
     prompts = greedy_prompts(adapter.manifest)
     answers = client.continue_greedily(served.name, prompts, TOKENS)
-    return read_greedily(adapter.directory, served.candidate.base, prompts, answers, tolerance)
+    return read_greedily(served.candidate.stored, served.candidate.base, prompts, answers, tolerance)
 
 
 def faults(

@@ -30,10 +30,13 @@ def store_adapter(adapter: VerifiedAdapter, cache: Path) -> Path:
         for name in ADAPTER_FILES:
             shutil.copyfile(adapter.directory / name, staged / name)
             os.chmod(staged / name, 0o444)
+        if changed := changed_files(adapter, staged):
+            raise UserError(
+                f"{', '.join(changed)} changed while {adapter.manifest.name} was verified", where=adapter.directory
+            )
 
     place(target, copy)
-    changed = changed_files(adapter, target)
-    if changed:
+    if changed := changed_files(adapter, target):
         raise UserError(
             f"the stored copy of {adapter.manifest.name} is not the verified adapter: {', '.join(changed)}",
             where=target,

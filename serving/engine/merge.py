@@ -45,7 +45,8 @@ def merged_model(candidate: Candidate, dtype: Dtype, cache: Path) -> tuple[Path,
         UserError: merging failed, or stored weights are not those that were merged.
     """
     manifest = candidate.adapter.manifest
-    identity = "\0".join((candidate.adapter.manifest_sha256, manifest.base.weights_sha256, dtype, "merge 1"))
+    base = candidate.base_identity.model_dump_json()
+    identity = "\0".join((candidate.adapter.manifest_sha256, base, dtype, "merge 2"))
     target = cache / "merged" / hashlib.sha256(identity.encode()).hexdigest()
 
     def merge(staged: Path) -> None:
@@ -53,7 +54,7 @@ def merged_model(candidate: Candidate, dtype: Dtype, cache: Path) -> tuple[Path,
             sys.executable,
             "-m",
             "serving.engine.merge",
-            str(candidate.adapter.directory.resolve()),
+            str(candidate.stored.resolve()),
             str(candidate.base),
         ]
         finished = subprocess.run([*line, str(staged), dtype], capture_output=True, text=True)

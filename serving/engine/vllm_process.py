@@ -73,6 +73,8 @@ def command_line(weights: ServedWeights, options: ServeOptions) -> list[str]:
     line = [
         *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(weights.model.resolve())),
         *("--served-model-name", weights.name, "--dtype", weights.dtype),
+        # Sampling settings that lie beside the base (a repetition penalty) would change answers that were scored without.
+        *("--generation-config", "vllm"),
         *("--host", options.host, "--port", str(options.port)),
         *("--middleware", "serving.gateway.middleware.Gateway", "--disable-fastapi-docs"),
         *("--disable-uvicorn-access-log", "--uvicorn-log-level", "info" if options.verbose else "warning"),

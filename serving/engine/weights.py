@@ -6,7 +6,6 @@ from schemas.errors import UserError
 from schemas.serving.serving_attestation import Dtype
 from schemas.vllm_ranks import max_lora_rank
 from serving.attestation.attest import ServedAdapter
-from serving.engine.adapter_cache import store_adapter
 from serving.engine.lora_limits import adapter_slots
 from serving.engine.merge import merged_model, vllm_loads_dora
 from serving.engine.vllm_process import ServedWeights, on_cpu, vllm_version
@@ -31,7 +30,7 @@ def prepare(
     if options.merge or (dora and not vllm_loads_dora()):
         return _prepare_merged((dora or candidates)[0], candidates, dtype)
     require_servable_modules(candidates)
-    paths = {candidate.name: store_adapter(candidate.adapter, cache_directory()) for candidate in candidates}
+    paths = {candidate.name: candidate.stored for candidate in candidates}
     if options.control:
         paths[candidates[1].name + CONTROL_SUFFIX] = paths[candidates[1].name]
     width = max_lora_rank(candidate.adapter.manifest.adapter.rank for candidate in candidates)

@@ -125,12 +125,12 @@ def _hashes(study: StudyConfig, configs: list[TrainConfig]) -> tuple[dict[str, s
             missing.append(str(path))
     for base in {config.base.model: config.base for config in configs}.values():
         try:
-            found = find_base(base.model, base.revision)
+            found = find_base(base.model, base.revision).identity()
         except UserError as error:
             missing.append(f"base model {base.model}: {error.what}")
         else:
-            files[f"{base.model} (config)"] = found.config_sha256()
-            files[f"{base.model} (weights)"] = found.weights_sha256()
+            files[f"{base.model} (config)"] = found.config_sha256
+            files[f"{base.model} (weights)"] = found.weights_sha256
     return dict(sorted(files.items())), missing
 
 

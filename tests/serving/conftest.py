@@ -97,6 +97,14 @@ def give_verdict():
     return write
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Verified adapters are copied into the cache of these tests, not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def served_runs(tmp_path_factory, tiny_base, adapter_runs, give_verdict):
     """An Echo-LoRA adapter and a plain one of another rank, both passed by the gate."""

@@ -21,8 +21,7 @@ def identity_of(config: TrainConfig, files: BaseModelFiles, sources: Sequence[Lo
     return RunIdentity(
         config=config.model_dump(mode="json"),
         data_sha256=tuple(source.sha256 for source in sources),
-        base_config_sha256=files.config_sha256(),
-        base_weights_sha256=files.weights_sha256(),
+        base=files.identity(),
     )
 
 

@@ -102,16 +102,12 @@ def refuse_other_inputs(before: RunIdentity, now: RunIdentity, where: Path) -> N
     """Refuses to go on with other data or another base than the checkpoint was trained with.
 
     Raises:
-        AnotherRun: a data source or the base model has changed.
+        AnotherRun: a data source has changed, or a part of the base model, its tokenizer and chat template among them.
     """
     if before.data_sha256 != now.data_sha256:
         raise AnotherRun("the training data have changed since the checkpoint was saved", where=where)
-    same_base = (before.base_config_sha256, before.base_weights_sha256) == (
-        now.base_config_sha256,
-        now.base_weights_sha256,
-    )
-    if not same_base:
-        raise AnotherRun("the base model has changed since the checkpoint was saved", where=where)
+    if changed := before.base.changes(now.base):
+        raise AnotherRun(f"the base model's {', '.join(changed)} changed since the checkpoint was saved", where=where)
 
 
 def clear_run(run: RunDirectory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from schemas.base_model import BaseIdentity
 from schemas.document import Count, Document, Section, Sha256
 from schemas.training.adapter_manifest import FileRecord
 
@@ -57,18 +58,28 @@ class RunIdentity(Section):
     """The resolved TrainConfig."""
     data_sha256: tuple[Sha256, ...]
     """Hash of each data source's rows."""
-    base_config_sha256: Sha256
-    """Hash of the base's architecture."""
-    base_weights_sha256: Sha256
-    """Hash of the base's weights."""
+    base: BaseIdentity
+    """The base, down to its tokenizer and chat template: other tokens are other data."""
+
+
+def _base_in_one_place(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew the base by two hashes of the identity."""
+    state = data.get("state")
+    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
+        return data
+    identity = dict(state["identity"])
+    parts = ("config_sha256", "weights_sha256")
+    identity["base"] = {part: identity.pop(f"base_{part}", None) for part in parts}
+    return data | {"state": state | {"identity": identity}}
 
 
 class CheckpointRecord(Document):
     """checkpoint.json: a checkpoint without it, or with a file that differs from it, does not exist."""
 
     title: ClassVar[str] = "checkpoint record"
+    upgrades: ClassVar = {"1": _base_in_one_place}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     state: TrainingState
     """Progress."""

@@ -165,8 +165,7 @@ def _base_record(export: Export) -> BaseModelRecord:
         name=base.model,
         revision=export.base.revision,
         architecture=str((read_config(export.base.directory).get("architectures") or ["unknown"])[0]),  # type: ignore[index]
-        config_sha256=export.base.config_sha256(),
-        weights_sha256=export.base.weights_sha256(),
+        **export.base.identity().model_dump(),
         dtype=base.dtype,
         quantization=base.quantization,
     )

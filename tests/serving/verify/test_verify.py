@@ -1,6 +1,5 @@
 """What must hold before anything heavy starts; each refusal says what, where and what next."""
 
-import json
 import shutil
 import socket
 import subprocess
@@ -49,22 +48,6 @@ def test_without_a_verdict_only_ungated_serves(run):
 def test_a_verdict_over_another_adapter_is_refused(run, served_runs, give_verdict):
     give_verdict(run, adapter=served_runs[1])
     assert "formed over another adapter" in refusal(run)
-
-
-def test_another_base_is_told_by_its_configuration(run, tiny_base, tmp_path):
-    other = shutil.copytree(tiny_base, tmp_path / "base")
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps(config | {"rope_theta": 5.0, "rms_norm_eps": 0.1}))
-    assert "trained on another base model: the configuration" in refusal(run, base=other)
-
-
-def test_another_base_is_told_by_its_weights(run, tiny_base, tmp_path):
-    other = shutil.copytree(tiny_base, tmp_path / "base")
-    weights = other / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(data)
-    assert "trained on another base model: the weights" in refusal(run, base=other)
 
 
 def test_a_base_that_moved_is_named(run, tiny_base, adapter_runs, tmp_path):

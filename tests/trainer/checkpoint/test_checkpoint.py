@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from schemas.base_model import BaseIdentity
 from schemas.errors import UserError
 from trainer.checkpoint import checkpoint as checkpoints
 from trainer.checkpoint.checkpoint import clear_leftovers, newest_checkpoint, read_checkpoint, save_checkpoint
 from trainer.checkpoint.state import RunIdentity, TrainingState
 
 IDENTITY = RunIdentity(
-    config={"name": "x"}, data_sha256=("0" * 64,), base_config_sha256="0" * 64, base_weights_sha256="0" * 64
+    config={"name": "x"}, data_sha256=("0" * 64,), base=BaseIdentity(config_sha256="0" * 64, weights_sha256="0" * 64)
 )
 
 
@@ -107,6 +108,6 @@ def test_there_is_no_pickle_in_a_checkpoint(tmp_path: Path) -> None:
 
 def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, 1) / "checkpoint.json"
-    path.write_text(path.read_text().replace('"schema_version": "1"', '"schema_version": "0"'))
+    path.write_text(path.read_text().replace('"schema_version": "2"', '"schema_version": "0"'))
     with pytest.raises(UserError, match="schema version"):
         read_checkpoint(path.parent)
