@@ -17,9 +17,9 @@ from schemas.training.train_config import TrainConfig
 from studies.run.compute import Samples, matched_steps, measure_samples, training_cost
 from studies.run.study_file import arm_settings
 from trainer.config_file import merge, parse_config
-from trainer.model.base_model import check_fit, skeleton
+from trainer.model.base_shape import check_fit, read_shape
 from trainer.plan.memory_estimate import Footprint, footprint
-from trainer.plan.plan import base_shape
+from trainer.plan.plan import base_architecture
 
 _DATA_SUFFIXES = {".json", ".jsonl", ".parquet", ".csv", ".gz"}
 
@@ -91,17 +91,16 @@ def _config(settings: dict[str, Any]) -> TrainConfig:
 def _plan(
     base: str, arm: str, config: TrainConfig, samples: Samples, target_flops: float | None
 ) -> tuple[PlannedArm, Footprint]:
-    shape, _ = base_shape(config)
-    model = skeleton(shape)
-    check_fit(model, config)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    architecture, _ = base_architecture(config)
+    shape = read_shape(architecture)
+    check_fit(shape, config)
     micro_batch = config.training.micro_batch_size or config.training.batch_size
-    needs = footprint(model, config, micro_batch=micro_batch, tokens=samples.longest)
-    cost = training_cost(config, samples, parameters, needs)
+    needs = footprint(shape, config, micro_batch=micro_batch, tokens=samples.longest)
+    cost = training_cost(config, samples, shape.parameters, needs)
     if target_flops is not None:
         steps = matched_steps(cost, target_flops)
         config = config.model_copy(update={"training": config.training.model_copy(update={"max_steps": steps})})
-        cost = training_cost(config, samples, parameters, needs)
+        cost = training_cost(config, samples, shape.parameters, needs)
     settings = config.model_dump(mode="json", exclude={"name", "runs", "seed"})
     return PlannedArm(base=base, arm=arm, config=settings, cost=cost), needs
 

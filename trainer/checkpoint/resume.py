@@ -16,7 +16,7 @@ from schemas.run_directory import RunDirectory
 from schemas.training.train_config import TrainConfig
 from schemas.yaml_files import read_yaml
 from trainer.checkpoint.checkpoint import Checkpoint, clear_leftovers, newest_checkpoint
-from trainer.checkpoint.state import RunIdentity
+from trainer.checkpoint.state import RunIdentity, TrainingState
 
 # Fields that say where a run is and how it is laid out and reported: the adapter it ends in differs by rounding at most.
 _FREE = {
@@ -98,12 +98,23 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield f"{prefix}{key}", json.dumps(value)
 
 
-def refuse_other_inputs(before: RunIdentity, now: RunIdentity, where: Path) -> None:
-    """Refuses to go on with other data or another base than the checkpoint was trained with.
+def state_to_go_on_from(start: Start, now: RunIdentity) -> TrainingState:
+    """The state of the checkpoint, or of a run at step 0.
+
+    Args:
+        start: where the run begins.
+        now: what it is of: its config, its data and its base as they are now.
 
     Raises:
         AnotherRun: a data source has changed, or a part of the base model, its tokenizer and chat template among them.
     """
+    if start.checkpoint is None:
+        return TrainingState(identity=now)
+    _refuse_other_inputs(start.checkpoint.record.state.identity, now, start.checkpoint.path)
+    return start.checkpoint.record.state
+
+
+def _refuse_other_inputs(before: RunIdentity, now: RunIdentity, where: Path) -> None:
     if before.data_sha256 != now.data_sha256:
         raise AnotherRun("the training data have changed since the checkpoint was saved", where=where)
     if changed := before.base.changes(now.base):

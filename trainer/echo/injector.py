@@ -11,50 +11,14 @@ Legend: B samples, d hidden size, q bottleneck, f features of the place of injec
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas.errors import UserError
 from schemas.training.train_config import EchoConfig
 from trainer.model.lora_forward import AdaptedModule
-
-
-def source_layers(echo: EchoConfig, depth: int) -> list[int]:
-    """The decoder layers read at the boundary; by default four spread evenly over the deepest third.
-
-    Args:
-        echo: the echo section.
-        depth: L, the model's decoder layers.
-    """
-    if echo.source_layers is not None:
-        return _counted_from_zero(echo.source_layers, depth, "echo.source_layers")
-    first, last = depth - math.ceil(depth / 3), depth - 1
-    return sorted({round(first + (last - first) * step / 3) for step in range(4)})
-
-
-def target_layers(echo: EchoConfig, depth: int) -> list[int]:
-    """The decoder layers whose adapted modules receive the echo; by default the shallow half."""
-    if echo.target_layers is not None:
-        return _counted_from_zero(echo.target_layers, depth, "echo.target_layers")
-    return list(range(max(1, depth // 2)))
-
-
-def _counted_from_zero(layers: Sequence[int], depth: int, key: str) -> list[int]:
-    outside = [layer for layer in layers if not -depth <= layer < depth]
-    if outside:
-        raise UserError(
-            f"{key} names layer {outside[0]}, but the base model has {depth} decoder layers",
-            where=key,
-            fix=f"name layers from 0 to {depth - 1}, or from -{depth} to -1 counted from the end",
-        )
-    named = sorted({layer % depth for layer in layers})
-    if len(named) != len(layers):
-        raise UserError(f"{key} names a layer twice, once from the start and once from the end", where=key)
-    return named
 
 
 class Injectors(nn.Module):

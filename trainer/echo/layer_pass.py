@@ -144,8 +144,8 @@ class Paths:
     """From hidden states to logits."""
     adapted: Sequence[AdaptedModule]
     """Every module that carries the adapter."""
-    depth: int
-    """L."""
+    layers: nn.ModuleList
+    """The L decoder layers of the backbone."""
     echo: EchoConfig
     """The echo section of the config."""
     injector: EchoPath | None
@@ -160,7 +160,7 @@ class Paths:
     def forwards(self, norms: Norms, injections: Mapping[str, Injection] | None = None) -> Forwards:
         """The forward of every adapted module in one pass, with what it is injected by the module's name."""
         echoes = injections or {}
-        forwards: list[list[tuple[AdaptedModule, LoraVariant]]] = [[] for _ in range(self.depth)]
+        forwards: list[list[tuple[AdaptedModule, LoraVariant]]] = [[] for _ in self.layers]
         for adapted in self.adapted:
             forward = self.forward_of(adapted, norms.get(adapted.name), echoes.get(adapted.name))
             forwards[adapted.layer].append((adapted, forward))

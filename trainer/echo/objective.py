@@ -29,17 +29,16 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from schemas.errors import UserError
 from schemas.training.train_config import DistillationConfig, EchoConfig, TrainConfig
 from trainer.data.batch import Batch
 from trainer.echo.chunked_loss import LossWeights, RowLosses, plain_losses
-from trainer.echo.injector import EchoPath, source_layers, target_layers
+from trainer.echo.injector import EchoPath
 from trainer.echo.layer_pass import LayerPass, Norms, Paths, listen_to_passes, whole_pass
 from trainer.echo.shared_prefix import KeysNotKept, obstacle, share_prefixes, shared_prefix
 from trainer.echo.two_pass import two_pass
-from trainer.model.base_model import decoder_layers
+from trainer.model.base_shape import decoder_layers, source_layers, target_layers
 from trainer.model.dora_norms import RowNorms
-from trainer.model.lora_forward import AdaptedModule, adapted_modules
+from trainer.model.lora_forward import adapted_modules
 
 log = logging.getLogger(__name__)
 
@@ -71,27 +70,26 @@ def build_objective(model: PeftModel, config: TrainConfig) -> Objective:
         config: the run's config.
 
     Raises:
-        UserError: a source or target layer lies outside the model, no target layer has an adapted module, or the
-            model's head does more than a linear map.
+        UserError: a source or target layer lies outside the model. `check_fit` has found this, and all else that a
+            base can lack, where the model's shape was read.
     """
     base = model.get_base_model()
-    _check_head(base)
     layers = decoder_layers(base)
     listen_to_passes(layers)
     if config.training.gradient_checkpointing:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     echo = config.echo_path or _NO_ECHO
-    adapted, depth, injector = adapted_modules(model), len(layers), None
+    adapted, depth, injector = adapted_modules(model, layers), len(layers), None
     if echo.content != "none":
-        _check_shuffled(echo, config)
+        targets = [module for module in adapted if module.layer in target_layers(echo, depth)]
         width = base.config.get_text_config().hidden_size
-        injector = EchoPath(echo, _targets(adapted, echo, depth), width, config.seed).to(next(base.parameters()).device)
+        injector = EchoPath(echo, targets, width, config.seed).to(next(base.parameters()).device)
     compares = bool(echo.distillation.representations)
     paths = Paths(
         backbone=base.model,
         head=base.get_output_embeddings(),
         adapted=adapted,
-        depth=depth,
+        layers=layers,
         echo=echo,
         injector=injector,
         source_layers=frozenset(source_layers(echo, depth)),
@@ -184,36 +182,3 @@ def _implementation(base: PreTrainedModel, echo: EchoConfig | None) -> BothPaths
 def _loss_weights(echo: EchoConfig, *, on_prompts: bool) -> LossWeights:
     kd = echo.distillation
     return LossWeights(1.0, echo.loss_weight, kd.weight, kd.temperature, kd.teacher, on_prompts)
-
-
-def _targets(adapted: list[AdaptedModule], echo: EchoConfig, depth: int) -> list[AdaptedModule]:
-    layers = target_layers(echo, depth)
-    targets = [module for module in adapted if module.layer in layers]
-    if not targets:
-        raise UserError(
-            f"no adapted module lies in the echo's target layers {', '.join(map(str, layers))}",
-            where="echo.target_layers",
-            fix="name layers that adapter.target_modules adapts",
-        )
-    return targets
-
-
-def _check_shuffled(echo: EchoConfig, config: TrainConfig) -> None:
-    training = config.training
-    if echo.content == "shuffled" and 1 in (training.batch_size, training.micro_batch_size):
-        raise UserError(
-            "echo.content: shuffled gives a sample the echo of another, and micro-batches of one have no other",
-            where="training.micro_batch_size",
-            fix="use micro-batches of two or more",
-        )
-
-
-def _check_head(base: PreTrainedModel) -> None:
-    config = base.config.get_text_config()
-    for key in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
-        if getattr(config, key, None) not in (None, 1, 1.0):
-            raise UserError(
-                f"the base model's logits are more than a linear map of its hidden states ({key})",
-                where="base.model",
-                fix="Llama, Mistral and Qwen models have a linear head",
-            )

@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 from schemas.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
 from trainer.echo.objective import Objective
-from trainer.model.base_model import decoder_layers, load_base
+from trainer.model.base_model import load_base
 from trainer.model.peft_adapter import attach_adapter
 
 
@@ -29,7 +29,7 @@ def spread(objective: Objective, config: TrainConfig, accelerator: Accelerator) 
         prepared: nn.Module = accelerator.prepare_model(objective)
         return prepared
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
-    for layer in decoder_layers(objective.model.get_base_model()):
+    for layer in objective.paths.layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(objective, mesh=mesh)
     return objective

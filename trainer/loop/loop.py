@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,43 +15,90 @@ from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
 from trainer.checkpoint.checkpoint import save_checkpoint
 from trainer.checkpoint.state import TrainingState
+from trainer.config_file import write_config
 from trainer.data.dataloader import StepBatches
-from trainer.data.sampler import steps_per_epoch
+from trainer.data.dataset import TrainingData
+from trainer.data.sampler import steps_per_epoch, total_steps
 from trainer.echo.objective import Objective
+from trainer.loop.distributed import spread
+from trainer.loop.launch import start_trackers
 from trainer.loop.metrics import advance, begin_interval, interval_metrics
 from trainer.loop.metrics_log import MetricsLog
-from trainer.loop.optimizer import Parts, training_tensors
+from trainer.loop.optimizer import Parts, make_optimizer, restore_tensors, trainable_parameters, training_tensors
 from trainer.loop.progress_bar import TrainingBar
 from trainer.loop.signals import StopRequest
 from trainer.loop.step import Loop, StepReport
-from trainer.loop.validation import evaluation_loss
+from trainer.loop.validation import validation_loss
+
+
+def begin_session(
+    config: TrainConfig,
+    run: RunDirectory,
+    accelerator: Accelerator,
+    objective: Objective,
+    data: TrainingData,
+    pad_token_id: int,
+    state: TrainingState,
+) -> Session:
+    """The session of a run whose model is loaded: its config is written, its trackers are open.
+
+    Args:
+        config: the run's config.
+        run: its directory.
+        accelerator: device and processes.
+        objective: the module to train; with `training.sharding: fsdp` its parameters are shards from here on.
+        data: what to train and to validate on.
+        pad_token_id: fills the padding.
+        state: where to go on.
+    """
+    if accelerator.is_main_process:
+        write_config(config, run.config)
+    start_trackers(accelerator, config)
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    batches = StepBatches(data.train, config, pad_token_id, processes, rank)
+    validation = StepBatches(data.validation, config, pad_token_id, processes, rank) if data.validation else None
+    prepared = spread(objective, config, accelerator)
+    parts = trainable_parameters(objective)
+    loop = Loop(
+        objective=objective,
+        prepared=prepared,
+        optimizer=make_optimizer(parts, config),
+        batches=batches,
+        config=config,
+        accelerator=accelerator,
+        total=total_steps(len(data.train), config.training),
+    )
+    return Session(config, run, accelerator, loop, objective, parts, validation, state)
 
 
 @dataclass
 class Session:
-    """Drives a Loop from a state to the last step.
-
-    Attributes:
-        config: the run's config.
-        run: its directory.
-        accelerator: device, processes, trackers.
-        loop: takes the steps.
-        objective: the module whose parameters are trained, as it is without DDP's wrapper.
-        parts: its trainable parameters.
-        held_out: cuts the held-out examples into batches; None without any.
-        state: progress so far.
-        saved: step of the newest checkpoint; -1 without one.
-    """
+    """Drives a Loop from a state to the last step."""
 
     config: TrainConfig
+    """The run's config."""
     run: RunDirectory
+    """Its directory."""
     accelerator: Accelerator
+    """Device, processes, trackers."""
     loop: Loop
+    """Takes the steps."""
     objective: Objective
+    """The module whose parameters are trained, as it is without DDP's wrapper."""
     parts: Parts
-    held_out: StepBatches | None
+    """Its trainable parameters."""
+    validation: StepBatches | None
+    """Cuts the validation examples into batches; None without any."""
     state: TrainingState
+    """Progress so far."""
     saved: int = -1
+    """Step of the newest checkpoint; -1 without one."""
+
+    def restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Puts a checkpoint's tensors back: parameters and moments are then those of `state`."""
+        restore_tensors(self.parts, self.loop.optimizer, tensors)
+        self.objective.row_norms.invalidate()  # the weights they were of have just changed
+        self.saved = self.state.step
 
     def run_to_end(self, console: Console | None) -> TrainingState:
         """Takes the remaining steps.
@@ -88,15 +136,15 @@ class Session:
         self.saved = self.state.step
 
     def _metrics(self, report: StepReport) -> TrainingMetrics | None:
-        """The line of this step, where one is due: interval means, held-out loss, or both."""
+        """The line of this step, where one is due: interval means, validation loss, or both."""
         last = self.state.step == self.loop.total
         epoch = self.state.step / steps_per_epoch(len(self.loop.batches.examples), self.config.training.batch_size)
         metrics = None
         if last or self._due(self.config.training.log_every):
             metrics = interval_metrics(self.state, report, epoch)
             self.state = begin_interval(self.state, metrics)
-        if self.held_out and (last or self._due(self.config.training.eval_every)):
-            loss = evaluation_loss(self.objective, self.held_out, self.accelerator)
+        if self.validation and (last or self._due(self.config.training.eval_every)):
+            loss = validation_loss(self.objective, self.validation, self.accelerator)
             metrics = metrics or TrainingMetrics(step=self.state.step, epoch=epoch, seconds=self.state.seconds)
             metrics = metrics.model_copy(update={"validation_loss": loss})
             self.state = self.state.model_copy(update={"validation_loss": loss})

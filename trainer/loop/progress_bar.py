@@ -62,7 +62,7 @@ class TrainingBar:
             return
         parts = [f"step {metrics.step}/{self._total}"]
         parts += [f"loss {metrics.loss:.4f}"] if metrics.loss is not None else []
-        parts += [f"held-out loss {metrics.validation_loss:.4f}"] if metrics.validation_loss is not None else []
+        parts += [f"validation loss {metrics.validation_loss:.4f}"] if metrics.validation_loss is not None else []
         parts += [f"{metrics.tokens_per_second:,.0f} tok/s"] if metrics.tokens_per_second else []
         parts += [f"p {metrics.echo_probability:.2f}"] if metrics.echo_probability is not None else []
         parts += [f"echo steps {metrics.echo_share:.0%}"] if metrics.echo_share is not None else []

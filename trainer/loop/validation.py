@@ -1,4 +1,4 @@
-"""The plain path's cross-entropy on held-out rows: the loss of what ships."""
+"""The plain path's cross-entropy on the validation rows: the loss of what ships."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from trainer.echo.objective import Objective
 from trainer.loop.step import autocast
 
 
-def evaluation_loss(objective: Objective, held_out: StepBatches, accelerator: Accelerator) -> float:
-    """Nats per supervised token over all held-out rows, without dropout or echo."""
-    samples = range(len(held_out.examples))
-    _, supervised = held_out.tokens(samples)
+def validation_loss(objective: Objective, validation: StepBatches, accelerator: Accelerator) -> float:
+    """Nats per supervised token over all validation rows, without dropout or echo."""
+    samples = range(len(validation.examples))
+    _, supervised = validation.tokens(samples)
     total = torch.zeros((), device=accelerator.device)
     was_training = objective.training
     objective.eval()
-    with torch.no_grad(), autocast(held_out.config, accelerator.device):
-        for batch in held_out.batches(samples):
+    with torch.no_grad(), autocast(validation.config, accelerator.device):
+        for batch in validation.batches(samples):
             losses = objective(batch.to(accelerator.device), echo_on=False, supervised_tokens=supervised)
             total += losses.plain
     objective.train(was_training)

@@ -1,20 +1,42 @@
-"""Checks and loads the frozen base model and its tokenizer.
-
-Everything that can be wrong is found on a model without weights (the meta device) before gigabytes are read.
-"""
+"""Finds, checks and loads the frozen base model and its tokenizer."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from schemas.errors import UserError
-from schemas.find_base import BaseModelFiles
+from schemas.find_base import BaseModelFiles, find_base
 from schemas.training.train_config import BaseModelConfig, TrainConfig
+from trainer.model.base_shape import BaseShape, check_fit, read_shape
+
+
+@dataclass(frozen=True)
+class Base:
+    """A run's base model, found, read and checked, its weights still on the disk."""
+
+    files: BaseModelFiles
+    """Where it lies."""
+    shape: BaseShape
+    """Its modules."""
+    tokenizer: PreTrainedTokenizerBase
+    """Its tokenizer, which has a padding token."""
+
+
+def read_base(config: TrainConfig) -> Base:
+    """The base of a run.
+
+    Raises:
+        UserError: it cannot be had, the config does not fit it, or its tokenizer is of no use.
+    """
+    files = find_base(config.base.model, config.base.revision)
+    shape = read_shape(files.directory, trust_remote_code=config.base.trust_remote_code)
+    check_fit(shape, config)
+    return Base(files, shape, load_tokenizer(files, trust_remote_code=config.base.trust_remote_code))
 
 
 def load_tokenizer(files: BaseModelFiles, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -33,70 +55,6 @@ def load_tokenizer(files: BaseModelFiles, *, trust_remote_code: bool = False) ->
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenizer
-
-
-def skeleton(config_source: Path | str | Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The model's modules on the meta device: every name and shape, no memory.
-
-    Args:
-        config_source: a model directory, or a transformers config object.
-    """
-    config = config_source
-    if isinstance(config_source, str | Path):
-        try:
-            config = AutoConfig.from_pretrained(config_source, trust_remote_code=trust_remote_code)
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"the base model's config.json is not understood: {reason}", where=config_source) from None
-    try:
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"the base model is no causal language model: {reason}", where=config_source) from None
-    return model
-
-
-def decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """The list of decoder layers of a Llama-like model.
-
-    Raises:
-        UserError: the model has none at `model.layers`.
-    """
-    layers = getattr(getattr(model, "model", None), "layers", None)
-    if not isinstance(layers, nn.ModuleList) or not len(layers):
-        raise UserError(
-            f"{type(model).__name__} has no Llama-like list of decoder layers at model.layers",
-            where="base.model",
-            fix="Llama, Mistral, Qwen, Gemma, Phi and models built like them have one",
-        )
-    return layers
-
-
-def check_fit(model: nn.Module, config: TrainConfig) -> None:
-    """Refuses a config whose target modules or layers the model does not have; `model` may be a skeleton.
-
-    Raises:
-        UserError: a target module matches nothing, or a source or target layer lies outside the model.
-    """
-    layers = decoder_layers(model)
-    linear = {name.rsplit(".", 1)[-1] for name, module in layers.named_modules() if isinstance(module, nn.Linear)}
-    missing = [name for name in config.adapter.target_modules if name not in linear]
-    if missing:
-        raise UserError(
-            f"adapter.target_modules names {', '.join(missing)}, which no linear module of the base is called",
-            where=f"base.model: {config.base.model}",
-            fix=f"the base has {', '.join(sorted(linear))}",
-        )
-    echo = config.echo_path
-    for key, named in (("source_layers", echo and echo.source_layers), ("target_layers", echo and echo.target_layers)):
-        outside = [layer for layer in named or () if not -len(layers) <= layer < len(layers)]
-        if outside:
-            raise UserError(
-                f"echo.{key} names layer {', '.join(map(str, outside))}, but the base has {len(layers)} decoder layers",
-                where=f"base.model: {config.base.model}",
-                fix=f"use 0 to {len(layers) - 1}, or -{len(layers)} to -1 counted from the end",
-            )
 
 
 def load_base(files: BaseModelFiles, base: BaseModelConfig, device: torch.device) -> PreTrainedModel:

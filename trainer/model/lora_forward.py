@@ -24,8 +24,6 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
 
-from trainer.model.base_model import decoder_layers
-
 
 @dataclass(frozen=True)
 class AdaptedModule:
@@ -56,11 +54,11 @@ class AdaptedModule:
             self.module.lora_variant[self.adapter] = chosen
 
 
-def adapted_modules(model: PeftModel) -> list[AdaptedModule]:
-    """The adapted linear modules of all decoder layers, in the model's order."""
+def adapted_modules(model: PeftModel, layers: nn.ModuleList) -> list[AdaptedModule]:
+    """The adapted linear modules of a model's decoder layers, in its order."""
     (adapter,) = model.active_adapters
     found = []
-    for name, module in decoder_layers(model.get_base_model()).named_modules():
+    for name, module in layers.named_modules():
         if adapter in getattr(module, "lora_A", ()):
             layer = int(name.split(".", 1)[0])
             found.append(AdaptedModule(name, layer, module, adapter, module.lora_variant.get(adapter)))

@@ -53,7 +53,7 @@ def training_device(name: str) -> torch.device:
 
 
 def shortages(config: TrainConfig, needs: Footprint) -> list[str]:
-    """What the run clearly lacks here; only what must be there all at once counts, so that an estimate never forbids."""
+    """What the run clearly lacks here; activations do not count, so that an estimate never forbids."""
     device = training_device(config.training.device)
     certain = {item: amount for item, amount in needs.memory.items() if not item.startswith("activations")}
     has, wants = memory_of(device), sum(certain.values())

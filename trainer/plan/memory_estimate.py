@@ -6,15 +6,14 @@ Legend: B samples of a micro-batch, T tokens, H heads, D head size.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from schemas.training.train_config import TrainConfig
-from trainer.echo.objective import Objective, build_objective
-from trainer.model.base_model import decoder_layers
+from trainer.model.base_shape import BaseShape, target_layers
 from trainer.model.peft_adapter import attach_adapter
 
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a nibble, and the doubly quantised scale of each 64
@@ -23,42 +22,34 @@ _FLOAT = 4
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes, by what they are for.
-
-    Attributes:
-        adapter_parameters: values that ship.
-        echo_parameters: values trained beside them.
-        memory: item to bytes while training, per process.
-        disk: item to bytes at most at once.
-    """
+    """Bytes, by what they are for."""
 
     adapter_parameters: int
+    """Values that ship."""
     echo_parameters: int
+    """Values trained beside them."""
     memory: dict[str, int]
+    """Item to bytes while training, per process."""
     disk: dict[str, int]
+    """Item to bytes at most at once."""
 
 
-def footprint(base: PreTrainedModel, config: TrainConfig, *, micro_batch: int, tokens: int) -> Footprint:
-    """Estimates one process's memory and the run directory's size.
+def certain_needs(shape: BaseShape, config: TrainConfig, *, processes: int = 1) -> Footprint:
+    """What must be there all at once in one process, and the run directory's size; activations come on top.
 
     Args:
-        base: the base model on the meta device; it is adapted in place.
+        shape: the base model's shape.
         config: the run.
-        micro_batch: B.
-        tokens: T of the longest samples.
+        processes: of the launch; with `training.sharding: fsdp` each holds its share of weights, gradients and moments.
     """
-    weights = _weight_bytes(base, config)
-    activations = _activation_bytes(base, config, micro_batch, tokens)
-    objective = _objective(base, config)
-    adapter = sum(p.numel() for p in objective.model.parameters() if p.requires_grad)
-    echo = sum(p.numel() for p in objective.echo.parameters()) if objective.echo is not None else 0
+    adapter, echo = adapter_parameters(shape, config), echo_parameters(shape, config)
     trained = (adapter + echo) * _FLOAT
+    shards = processes if config.training.sharding == "fsdp" else 1
     memory = {
-        "base weights": weights,
-        "adapter and echo weights": trained,
-        "their gradients": trained,
-        "their AdamW moments": 2 * trained,
-        f"activations ({micro_batch} x {tokens} tokens)": activations,
+        "base weights": _weight_bytes(shape, config) // shards,
+        "adapter and echo weights": trained // shards,
+        "their gradients": trained // shards,
+        "their AdamW moments": 2 * trained // shards,
     }
     checkpoint = 3 * trained
     disk = {
@@ -69,38 +60,66 @@ def footprint(base: PreTrainedModel, config: TrainConfig, *, micro_batch: int, t
     return Footprint(adapter, echo, memory, disk)
 
 
-def _objective(base: PreTrainedModel, config: TrainConfig) -> Objective:
-    base.requires_grad_(False)
-    with torch.device("meta"):
-        return build_objective(attach_adapter(base, config), config)
+def footprint(shape: BaseShape, config: TrainConfig, *, micro_batch: int, tokens: int) -> Footprint:
+    """The certain needs of one process alone, and its activations.
+
+    Args:
+        shape: the base model's shape.
+        config: the run.
+        micro_batch: B.
+        tokens: T of the longest samples.
+    """
+    needs = certain_needs(shape, config)
+    activations = _activation_bytes(shape, config, micro_batch, tokens)
+    return replace(needs, memory=needs.memory | {f"activations ({micro_batch} x {tokens} tokens)": activations})
 
 
-def _weight_bytes(base: PreTrainedModel, config: TrainConfig) -> int:
+def adapter_parameters(shape: BaseShape, config: TrainConfig) -> int:
+    """Values of A and B of every adapted module, and of DoRA's magnitude."""
+    rank = config.adapter.rank
+    return sum(
+        rank * (m.inputs + m.outputs) + m.outputs * config.use_dora for m in shape.named(config.adapter.target_modules)
+    )
+
+
+def echo_parameters(shape: BaseShape, config: TrainConfig) -> int:
+    """Values of the networks of every target module (trainer/echo/injector.py), and of a constant echo."""
+    echo = config.echo_path
+    if echo is None or echo.content == "none":
+        return 0
+    targets = target_layers(echo, shape.depth)
+    features = (
+        module.outputs if echo.place == "output" else config.adapter.rank
+        for module in shape.named(config.adapter.target_modules)
+        if module.layer in targets
+    )
+    networks = (2 * echo.bottleneck * (shape.width + wide) + wide for wide in features)
+    return sum(networks) + shape.width * (echo.content == "constant")
+
+
+def _weight_bytes(shape: BaseShape, config: TrainConfig) -> int:
     """nf4 stores the linear modules of the decoder layers; everything else keeps the config's dtype."""
     size: int = getattr(torch, config.base.dtype).itemsize
-    every: int = sum(parameter.numel() for parameter in base.parameters())
     if config.base.quantization == "none":
-        return every * size
-    linear = [module for module in decoder_layers(base).modules() if isinstance(module, nn.Linear)]
-    packed: int = sum(module.weight.numel() for module in linear)
-    return int(packed * _NF4_BYTES) + (every - packed) * size
+        return shape.parameters * size
+    packed = sum(module.inputs * module.outputs for module in shape.linear)
+    return int(packed * _NF4_BYTES) + (shape.parameters - packed) * size
 
 
-def _activation_bytes(base: PreTrainedModel, config: TrainConfig, micro_batch: int, tokens: int) -> int:
+def _activation_bytes(shape: BaseShape, config: TrainConfig, micro_batch: int, tokens: int) -> int:
     """What autograd keeps of the plain pass; with gradient checkpointing, of one layer and every layer's input.
 
     DoRA's fast forward keeps the frozen product of each adapted module besides what LoRA keeps.
     """
-    layers = decoder_layers(base)
-    kept = _saved_bytes(copy.deepcopy(base), config, micro_batch, tokens)
+    kept = _saved_bytes(copy.deepcopy(shape.skeleton), config, micro_batch, tokens)
     size: int = getattr(torch, config.base.dtype).itemsize
     if config.use_dora:
-        adapted = [m for n, m in layers.named_modules() if n.rsplit(".", 1)[-1] in config.adapter.target_modules]
-        kept += micro_batch * tokens * size * sum(m.out_features for m in adapted if isinstance(m, nn.Linear))
+        kept += (
+            micro_batch * tokens * size * sum(module.outputs for module in shape.named(config.adapter.target_modules))
+        )
     if not config.training.gradient_checkpointing:
         return kept
-    width: int = base.config.get_text_config().hidden_size
-    return kept // len(layers) + len(layers) * micro_batch * tokens * width * size
+    return kept // shape.depth + shape.depth * micro_batch * tokens * shape.width * size
 
 
 def _saved_bytes(base: PreTrainedModel, config: TrainConfig, micro_batch: int, tokens: int) -> int:

@@ -11,7 +11,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from schemas.errors import UserError
 from schemas.find_base import BaseModelFiles
@@ -20,7 +20,8 @@ from schemas.method import Method
 from schemas.training.train_config import EchoConfig, TrainConfig
 from trainer.data.dataset import load_training_data
 from trainer.data.sampler import total_steps
-from trainer.model.base_model import check_fit, load_tokenizer, skeleton
+from trainer.model.base_model import load_tokenizer
+from trainer.model.base_shape import BaseShape, check_fit, read_shape
 from trainer.plan.hardware import free_disk, memory_of, shortages, size, training_device
 from trainer.plan.memory_estimate import Footprint, footprint
 
@@ -29,20 +30,18 @@ _SHAPES = Path(__file__).parents[2] / "configs" / "architectures"
 
 @dataclass(frozen=True)
 class Work:
-    """How much there is to train on; None where the data cannot be had.
-
-    Attributes:
-        samples: training examples per epoch.
-        longest: tokens of the longest example.
-        tokens, supervised_tokens: per epoch.
-        note: what was left out, or why a figure is missing.
-    """
+    """How much there is to train on; None where the data cannot be had."""
 
     samples: int | None
+    """Training examples per epoch."""
     longest: int
+    """Tokens of the longest example."""
     tokens: int | None
+    """Real tokens per epoch."""
     supervised_tokens: int | None
+    """Of them, under the loss."""
     note: str
+    """What was left out, or why a figure is missing."""
 
 
 def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
@@ -51,8 +50,9 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     Raises:
         UserError: the base model's shape cannot be had, or the config does not fit it.
     """
-    shape, origin = base_shape(config)
-    check_fit(skeleton(shape), config)
+    architecture, origin = base_architecture(config)
+    shape = read_shape(architecture)
+    check_fit(shape, config)
     work = measure_work(config)
     footprints = {method: _footprint(shape, config, method, work.longest) for method in get_args(Method)}
     console.print(
@@ -64,7 +64,7 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     return footprints
 
 
-def base_shape(config: TrainConfig) -> tuple[object, str]:
+def base_architecture(config: TrainConfig) -> tuple[PretrainedConfig, str]:
     """The base's transformers config, and where it is from: its directory, the hub, or our copy of its shape."""
     base = config.base
     if Path(base.model).is_dir():
@@ -122,10 +122,10 @@ def known_rows(config: TrainConfig) -> int | None:
     return sum(int(known[path]) for path in paths) if all(path in known for path in paths) else None
 
 
-def _footprint(shape: object, config: TrainConfig, method: Method, longest: int) -> Footprint:
+def _footprint(shape: BaseShape, config: TrainConfig, method: Method, longest: int) -> Footprint:
     changed = config.model_copy(update={"method": method, "echo": config.echo or EchoConfig()})
     micro_batch = config.training.micro_batch_size or config.training.batch_size
-    return footprint(skeleton(shape), changed, micro_batch=micro_batch, tokens=longest)
+    return footprint(shape, changed, micro_batch=micro_batch, tokens=longest)
 
 
 def _methods_table(footprints: dict[Method, Footprint], config: TrainConfig) -> Table:

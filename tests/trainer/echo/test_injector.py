@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from schemas.errors import UserError
-from schemas.training.train_config import EchoConfig
-from trainer.echo.injector import another_samples, source_layers, summary, target_layers
+from trainer.echo.injector import another_samples, summary
 
 
 def summaries(objective: Any, batch: Any) -> Tensor:
@@ -104,37 +102,12 @@ def test_another_samples_echo_is_never_ones_own() -> None:
     assert not another_samples(z[:1]).any()
 
 
-def test_shuffled_refuses_micro_batches_of_one(objectives: ModuleType) -> None:
-    config = objectives.train_config(echo={"content": "shuffled"}, training={"batch_size": 4, "micro_batch_size": 1})
-    with pytest.raises(UserError, match="micro-batches of one"):
-        objectives.objective_of(config)
-
-
 def test_a_constant_echo_is_the_same_for_every_sample_and_learned(objectives: ModuleType) -> None:
     objective = objectives.objective_of(objectives.train_config(echo={"content": "constant"}))
     vectors = objective.echo([torch.randn(3, 32)])
     assert all(torch.equal(vector[0], vector[1]) and torch.equal(vector[0], vector[2]) for vector in vectors.values())
     _, found = objectives.gradients(objective, [objectives.ragged_batch()])
     assert found["echo.constant"].norm() > 0
-
-
-@pytest.mark.parametrize(
-    ("depth", "sources", "targets"),
-    [(32, [21, 24, 28, 31], range(16)), (12, [8, 9, 10, 11], range(6)), (4, [2, 3], range(2)), (1, [0], range(1))],
-)
-def test_default_layers_are_four_of_the_deepest_third_and_the_shallow_half(
-    depth: int, sources: list[int], targets: range
-) -> None:
-    assert source_layers(EchoConfig(), depth) == sources
-    assert target_layers(EchoConfig(), depth) == list(targets)
-
-
-def test_layers_are_counted_from_either_end_and_must_exist() -> None:
-    assert source_layers(EchoConfig(source_layers=(-8, -5)), 32) == [24, 27]
-    with pytest.raises(UserError, match="names layer 32"):
-        source_layers(EchoConfig(source_layers=(32,)), 32)
-    with pytest.raises(UserError, match="twice"):
-        target_layers(EchoConfig(target_layers=(0, -4)), 4)
 
 
 @pytest.mark.parametrize("positions", ["answers", "all"])

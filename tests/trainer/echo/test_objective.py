@@ -175,13 +175,6 @@ def test_layers_that_are_not_there_are_refused(
         objectives.objective_of(objectives.train_config(echo=echo), objectives.base_model(**base))
 
 
-def test_a_head_that_is_more_than_linear_is_refused(objectives: ModuleType) -> None:
-    base = objectives.base_model()
-    base.config.final_logit_softcapping = 30.0
-    with pytest.raises(UserError, match="softcapping"):
-        objectives.objective_of(objectives.train_config("lora"), base)
-
-
 @pytest.mark.parametrize("loss_on", ["answers", "all"])
 def test_the_loss_is_transformers_own_with_full_logits(objectives: ModuleType, loss_on: str) -> None:
     """Trap 10: rows gathered by a mask lose no row at the boundary, as an integer `logits_to_keep` would."""

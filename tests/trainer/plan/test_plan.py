@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from schemas.errors import UserError
 from schemas.training.train_config import TrainConfig
 from trainer.config_file import load_config
-from trainer.model.base_model import skeleton
+from trainer.model.base_shape import read_shape
 from trainer.model.peft_adapter import attach_adapter
 from trainer.plan.memory_estimate import footprint
 from trainer.plan.plan import measure_work, plan
@@ -78,7 +78,7 @@ def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) ->
     config = TrainConfig.parse(
         {"name": "x", "method": "lora", "base": {"model": "x", "dtype": dtype}, "data": {"train": ["x.json"]}}, where=""
     )
-    needs = footprint(skeleton(shape), config, micro_batch=4, tokens=64)
+    needs = footprint(read_shape(shape), config, micro_batch=4, tokens=64)
     [estimated] = [amount for item, amount in needs.memory.items() if item.startswith("activations")]
     base = LlamaForCausalLM(shape).to(getattr(torch, dtype)).requires_grad_(False)
     model = attach_adapter(base, config).train()
