@@ -11,8 +11,8 @@ from schemas.hub import go_offline_if_unreachable
 from schemas.studies.study_config import Expense
 from schemas.studies.study_plan import TrainingCost
 from schemas.training.train_config import EchoConfig, TrainConfig
+from trainer.data.dataloader import steps_per_epoch, total_steps
 from trainer.data.dataset import load_training_data
-from trainer.data.sampler import steps_per_epoch, total_steps
 from trainer.plan.memory_estimate import Footprint
 from trainer.plan.plan import known_rows, tokenizer_of
 

@@ -24,11 +24,12 @@ from trainer.bench.workload import bench_examples, right_padded
 from trainer.data.dataloader import StepBatches
 from trainer.data.tokenization import Example
 from trainer.echo.objective import build_objective
+from trainer.echo.routing import Route
 from trainer.loop.optimizer import make_optimizer, trainable_parameters
 from trainer.loop.step import Loop
 from trainer.model.peft_adapter import attach_adapter
 
-_ENDLESS = 10**9  # steps of a run that the bench never finishes
+_MOST_STEPS = 10**5  # more than the bench ever takes
 _LEARNING_RATE = 1e-5
 
 
@@ -109,7 +110,8 @@ def _loop(model: PeftModel, config: TrainConfig, examples: Sequence[Example], de
         batches=StepBatches(examples, config, pad_token_id=0),
         config=config,
         accelerator=accelerator,
-        total=_ENDLESS,
+        total=_MOST_STEPS,
+        routes=[Route(1.0, echo_on=True)] * _MOST_STEPS if config.echo_path else None,
     )
 
 

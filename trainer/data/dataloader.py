@@ -1,34 +1,45 @@
-"""The micro-batches of an optimizer step, for one process."""
+"""Which samples an optimizer step sees, and how they are cut into micro-batches for each process.
+
+Which samples is a pure function of (seed, step), so that nothing needs saving to resume. How they are laid out in
+micro-batches may depend on their lengths and on the number of processes.
+"""
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
-from schemas.training.train_config import TrainConfig
-from trainer.data.batch import Batch
-from trainer.data.collator import collate, filler
-from trainer.data.sampler import micro_batches, step_samples
+from schemas.training.train_config import TrainConfig, TrainingConfig
+from trainer.data.batch import Batch, collate, filler
 from trainer.data.tokenization import Example
 
 
-@dataclass(frozen=True)
+@dataclass
 class StepBatches:
-    """Cuts steps into micro-batches.
-
-    Attributes:
-        examples: the training examples.
-        config: the run's config.
-        pad_token_id: fills the padding; masked everywhere.
-        processes, rank: of the launch.
-    """
+    """Cuts steps into micro-batches."""
 
     examples: Sequence[Example]
+    """The training examples, or the validation examples."""
     config: TrainConfig
+    """The run's config."""
     pad_token_id: int
+    """Fills the padding; masked everywhere."""
     processes: int = 1
+    """Of the launch."""
     rank: int = 0
+    """This process among them."""
+    lengths: list[int] = field(init=False)
+    """Tokens of each example."""
+    supervised: list[int] = field(init=False)
+    """Of them, under the loss."""
+
+    def __post_init__(self) -> None:
+        self.lengths = [len(example) for example in self.examples]
+        self.supervised = [example.supervised_tokens(self._loss_on) for example in self.examples]
 
     @property
     def micro_batch_size(self) -> int:
@@ -45,7 +56,7 @@ class StepBatches:
         """This process's micro-batches of some samples; as many as every other process has."""
         parts = micro_batches(
             samples,
-            lambda sample: len(self.examples[sample]),
+            self.lengths,
             size=self.micro_batch_size,
             processes=self.processes,
             rank=self.rank,
@@ -62,9 +73,53 @@ class StepBatches:
 
     def tokens(self, samples: Sequence[int]) -> tuple[int, int]:
         """Real and supervised tokens of some samples."""
-        chosen = [self.examples[sample] for sample in samples]
-        return sum(map(len, chosen)), sum(example.supervised_tokens(self._loss_on) for example in chosen)
+        return sum(self.lengths[sample] for sample in samples), sum(self.supervised[sample] for sample in samples)
 
     @property
     def _loss_on(self) -> Literal["answers", "all"]:
         return self.config.data.loss_on
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Optimizer steps of one pass over the data; the last may be smaller."""
+    return math.ceil(samples / batch_size)
+
+
+def total_steps(samples: int, training: TrainingConfig) -> int:
+    """Optimizer steps of the whole run."""
+    if training.max_steps is not None:
+        return training.max_steps
+    return math.ceil(training.epochs * steps_per_epoch(samples, training.batch_size))
+
+
+def step_samples(step: int, *, samples: int, batch_size: int, seed: int) -> list[int]:
+    """Indices of the samples of optimizer step `step` (from 0)."""
+    epoch, index = divmod(step, steps_per_epoch(samples, batch_size))
+    return list(_permutation(samples, seed, epoch)[index * batch_size : (index + 1) * batch_size])
+
+
+@lru_cache(maxsize=2)
+def _permutation(samples: int, seed: int, epoch: int) -> tuple[int, ...]:
+    order = list(range(samples))
+    random.Random(f"order-{seed}-{epoch}").shuffle(order)  # noqa: S311 not for secrets
+    return tuple(order)
+
+
+def micro_batches(
+    samples: Sequence[int], lengths: Sequence[int], *, size: int, processes: int, rank: int, by_length: bool
+) -> list[list[int]]:
+    """One process's share of a step: as many micro-batches as every other process has, possibly empty ones.
+
+    Args:
+        samples: the step's samples.
+        lengths: tokens of every sample, by its index.
+        size: most samples in a micro-batch.
+        processes: number of processes.
+        rank: this process.
+        by_length: samples of similar length share a micro-batch, and micro-batches of similar length run at the same
+            time on all processes.
+    """
+    ordered = sorted(samples, key=lambda sample: (-lengths[sample], sample)) if by_length else list(samples)
+    count = math.ceil(len(ordered) / (size * processes)) * processes
+    edges = [len(ordered) * part // count for part in range(count + 1)]
+    return [ordered[edges[part] : edges[part + 1]] for part in range(rank, count, processes)]

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from schemas.training.train_config import RoutingConfig
+
+
+class Route(NamedTuple):
+    """Where the method sends one optimizer step."""
+
+    probability: float
+    """p_k."""
+    echo_on: bool
+    """r_k: whether the step runs the echo path."""
+
+
+def draw_routes(seed: int, total_steps: int, routing: RoutingConfig) -> list[Route]:
+    """The route of every optimizer step of a run, known before its first."""
+    probabilities = (echo_probability(step, total_steps, routing) for step in range(total_steps))
+    return [Route(probability, draws_echo(seed, step, probability)) for step, probability in enumerate(probabilities)]
 
 
 def echo_probability(step: int, total_steps: int, routing: RoutingConfig) -> float:

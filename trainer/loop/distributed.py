@@ -5,9 +5,6 @@ Both average gradients over the processes; the loop scales its loss up, since wh
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from accelerate import Accelerator
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
@@ -56,16 +53,3 @@ def whole_model(
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().cpu()
-
-
-@contextlib.contextmanager
-def synchronised(module: nn.Module, accelerator: Accelerator, *, last: bool) -> Iterator[None]:
-    """Lets gradients travel between processes only with a step's last micro-batch."""
-    if isinstance(module, FSDPModule):
-        module.set_requires_gradient_sync(last)
-        yield
-    elif last:
-        yield
-    else:
-        with accelerator.no_sync(module):
-            yield

@@ -16,10 +16,10 @@ from schemas.training.training_metrics import TrainingMetrics
 from trainer.checkpoint.checkpoint import save_checkpoint
 from trainer.checkpoint.state import TrainingState
 from trainer.config_file import write_config
-from trainer.data.dataloader import StepBatches
+from trainer.data.dataloader import StepBatches, steps_per_epoch, total_steps
 from trainer.data.dataset import TrainingData
-from trainer.data.sampler import steps_per_epoch, total_steps
 from trainer.echo.objective import Objective
+from trainer.echo.routing import draw_routes
 from trainer.loop.distributed import spread
 from trainer.loop.launch import start_trackers
 from trainer.loop.metrics import advance, begin_interval, interval_metrics
@@ -59,6 +59,7 @@ def begin_session(
     validation = StepBatches(data.validation, config, pad_token_id, processes, rank) if data.validation else None
     prepared = spread(objective, config, accelerator)
     parts = trainable_parameters(objective)
+    total, echo = total_steps(len(data.train), config.training), config.echo_path
     loop = Loop(
         objective=objective,
         prepared=prepared,
@@ -66,7 +67,8 @@ def begin_session(
         batches=batches,
         config=config,
         accelerator=accelerator,
-        total=total_steps(len(data.train), config.training),
+        total=total,
+        routes=draw_routes(config.seed, total, echo.routing) if echo else None,
     )
     return Session(config, run, accelerator, loop, objective, parts, validation, state)
 

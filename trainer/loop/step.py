@@ -1,26 +1,27 @@
 """The optimisation: one optimizer step after another, and nothing that is not a function of (seed, step).
 
 A step's loss is the sum over all its supervised tokens, over micro-batches and processes, divided by their number, so
-that 1 x 16, 4 x 4 and two processes of 8 take the same step (method.md section 5, trap 4).
+that 1 x 16, 4 x 4 and two processes of 8 take the same step (docs/method.md, trap 4).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from schemas.errors import Diverged
 from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import StepBatches
 from trainer.echo.objective import Objective
-from trainer.echo.routing import draws_echo, echo_probability
-from trainer.loop.distributed import synchronised
+from trainer.echo.routing import Route
 from trainer.loop.lr_schedule import rate_factor
 
 
@@ -43,25 +44,24 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Loop:
-    """Takes optimizer steps.
-
-    Attributes:
-        objective: the module that is trained.
-        prepared: the same as spread over the processes; this is what is called.
-        optimizer: AdamW over its trainable parameters; each group's `peak` is its peak learning rate.
-        batches: cuts steps into micro-batches.
-        config: the run's config.
-        accelerator: device and processes.
-        total: optimizer steps of the whole run.
-    """
+    """Takes optimizer steps."""
 
     objective: Objective
+    """The module that is trained."""
     prepared: torch.nn.Module
+    """The same as spread over the processes; this is what is called."""
     optimizer: torch.optim.Optimizer
+    """AdamW over its trainable parameters; each group's `peak` is its peak learning rate."""
     batches: StepBatches
+    """Cuts steps into micro-batches."""
     config: TrainConfig
+    """The run's config."""
     accelerator: Accelerator
+    """Device and processes."""
     total: int
+    """Optimizer steps of the whole run."""
+    routes: Sequence[Route] | None = None
+    """The route of each of them; None for the methods without an echo."""
 
     def steps(self, first: int) -> Iterator[StepReport]:
         """Takes the steps from `first` (counted from 0) to the last, one per iteration.
@@ -75,8 +75,7 @@ class Loop:
     def take(self, step: int) -> StepReport:
         """One optimizer step."""
         started = time.perf_counter()
-        probability = self._echo_probability(step)
-        echo_on = probability is not None and draws_echo(self.config.seed, step, probability)
+        probability, echo_on = self.routes[step] if self.routes is not None else (None, False)
         samples = self.batches.samples(step)
         tokens, supervised = self.batches.tokens(samples)
         factor = rate_factor(step, self.total, self.config.training)
@@ -104,10 +103,6 @@ class Loop:
             seconds=time.perf_counter() - started,
         )
 
-    def _echo_probability(self, step: int) -> float | None:
-        echo = self.config.echo_path
-        return echo_probability(step, self.total, echo.routing) if echo else None
-
     def _accumulate(self, step: int, samples: list[int], *, echo_on: bool, supervised: int) -> torch.Tensor:
         """Forward and backward over this process's micro-batches; returns its [3] loss sums."""
         device = self.accelerator.device
@@ -128,6 +123,19 @@ class Loop:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.training.max_grad_norm)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+@contextlib.contextmanager
+def synchronised(module: torch.nn.Module, accelerator: Accelerator, *, last: bool) -> Iterator[None]:
+    """Lets gradients travel between processes only with a step's last micro-batch."""
+    if isinstance(module, FSDPModule):
+        module.set_requires_gradient_sync(last)
+        yield
+    elif last:
+        yield
+    else:
+        with accelerator.no_sync(module):
+            yield
 
 
 def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:

@@ -18,8 +18,8 @@ from schemas.find_base import BaseModelFiles
 from schemas.hub import go_offline_if_unreachable
 from schemas.method import Method
 from schemas.training.train_config import EchoConfig, TrainConfig
+from trainer.data.dataloader import total_steps
 from trainer.data.dataset import load_training_data
-from trainer.data.sampler import total_steps
 from trainer.model.base_model import load_tokenizer
 from trainer.model.base_shape import BaseShape, check_fit, read_shape
 from trainer.plan.hardware import free_disk, memory_of, shortages, size, training_device

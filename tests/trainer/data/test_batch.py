@@ -1,4 +1,4 @@
-"""What a batch says about its own columns."""
+"""How examples are laid out in a batch, and what it says about its own columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from types import ModuleType
 
 import torch
 
-from trainer.data.batch import Batch
+from trainer.data.batch import Batch, collate, filler
+from trainer.data.tokenization import Example
 
 
 def small() -> Batch:
@@ -41,3 +42,28 @@ def test_a_batch_moves_as_a_whole(objectives: ModuleType) -> None:
     }
     assert moved.boundary == 10
     assert small().real_tokens == 8
+
+
+ONE = Example((5, 6, 7, 8, 9), (False, False, False, True, True), boundary=2)
+OTHER = Example((1, 2, 3), (False, True, True), boundary=0)
+
+
+def test_prompts_are_padded_on_the_left_and_answers_on_the_right() -> None:
+    batch = collate([ONE, OTHER, Example((1, 2), (False, True), boundary=0)], pad_token_id=0, loss_on="answers")
+    assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9], [0, 0, 1, 2, 3], [0, 0, 1, 2, 0]]
+    assert batch.attention_mask.int().tolist() == [[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0]]
+    assert batch.labels.tolist() == [[-100, -100, -100, 8, 9], [-100, -100, -100, 2, 3], [-100, -100, -100, 2, -100]]
+    assert batch.boundary == 2
+
+
+def test_loss_on_all_leaves_out_only_padding_and_the_first_token() -> None:
+    batch = collate([ONE, OTHER], pad_token_id=0, loss_on="all")
+    assert batch.labels.tolist() == [[-100, 6, 7, 8, 9], [-100, -100, -100, 2, 3]]
+    assert batch.supervised_tokens == ONE.supervised_tokens("all") + OTHER.supervised_tokens("all")
+    assert batch.answers.int().tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1]]
+
+
+def test_a_filler_has_no_supervised_tokens() -> None:
+    batch = filler(ONE, pad_token_id=0)
+    assert batch.supervised_tokens == 0
+    assert not torch.any(batch.answers)

@@ -8,13 +8,20 @@ import sys
 import pytest
 
 from schemas.training.train_config import RoutingConfig
-from trainer.echo.routing import draws_echo, echo_probability
+from trainer.echo.routing import draw_routes, draws_echo, echo_probability
 
 
 def test_the_probability_goes_linearly_from_start_to_end() -> None:
     routing = RoutingConfig(start=1.0, end=0.2)
     assert [echo_probability(step, 5, routing) for step in range(5)] == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
     assert echo_probability(0, 1, routing) == 1.0
+
+
+def test_the_routes_of_a_run_are_its_steps_draws() -> None:
+    routing = RoutingConfig(start=1.0, end=0.2)
+    routes = draw_routes(7, 30, routing)
+    assert [route.probability for route in routes] == [echo_probability(step, 30, routing) for step in range(30)]
+    assert [route.echo_on for route in routes] == [draws_echo(7, step, routes[step].probability) for step in range(30)]
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 0.7, 1.0])

@@ -16,6 +16,7 @@ from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import StepBatches
 from trainer.data.dataset import load_training_data
 from trainer.echo.objective import build_objective
+from trainer.echo.routing import draw_routes
 from trainer.loop.optimizer import make_optimizer, trainable_parameters
 from trainer.loop.step import Loop
 from trainer.model.base_model import load_base
@@ -36,6 +37,7 @@ def make_loop(config: TrainConfig) -> Loop:
         config=config,
         accelerator=accelerator,
         total=6,
+        routes=draw_routes(config.seed, 6, config.echo_path.routing) if config.echo_path else None,
     )
 
 
@@ -93,6 +95,18 @@ def test_a_step_without_echo_leaves_the_echo_parameters_alone(loop: Any) -> None
 def test_the_echo_learns_at_its_own_rate(loop: Any) -> None:
     loop = loop(method="echo_lora", echo__learning_rate=0.5)
     assert [group["peak"] for group in loop.optimizer.param_groups] == [1e-2, 0.5]
+
+
+def test_a_step_leaves_doras_norms_those_of_its_new_weights(loop: Any) -> None:
+    loop = loop(method="echo_dora")
+    for step in range(3):
+        loop.take(step)
+        norms = loop.objective.row_norms.current()
+        for adapted in loop.objective.paths.adapted:
+            module = adapted.module
+            update = module.lora_B["default"].weight @ module.lora_A["default"].weight * module.scaling["default"]
+            exact = (module.get_base_layer().weight + update).norm(dim=1)
+            torch.testing.assert_close(norms[adapted.name], exact.detach(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

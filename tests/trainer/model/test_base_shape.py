@@ -26,7 +26,7 @@ def copy(tiny_base: Path, tmp_path: Path) -> Path:
 
 
 def test_a_fitting_base_passes(tiny_base: Path) -> None:
-    check_fit(read_shape(tiny_base), config(echo={"source_layers": [-1, 3], "target_layers": [0]}))
+    check_fit(read_shape(tiny_base), config(echo={"source_layers": [-1, 2], "target_layers": [0]}))
 
 
 def test_target_modules_that_match_nothing_are_refused(tiny_base: Path) -> None:

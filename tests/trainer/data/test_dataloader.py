@@ -1,12 +1,11 @@
+"""Steps, epochs and micro-batches as functions of seed and step."""
+
 from __future__ import annotations
 
 import pytest
-import torch
 
 from schemas.training.train_config import TrainingConfig
-from trainer.data.collator import collate, filler
-from trainer.data.sampler import micro_batches, step_samples, total_steps
-from trainer.data.tokenization import Example
+from trainer.data.dataloader import micro_batches, step_samples, total_steps
 
 
 def test_every_epoch_sees_every_sample_once_in_another_order() -> None:
@@ -35,7 +34,7 @@ def test_total_steps(epochs: float, max_steps: int | None, steps: int) -> None:
 def test_micro_batches_share_out_each_sample_once_and_in_equal_number(processes: int, by_length: bool) -> None:
     samples, lengths = list(range(1, 12)), [(7 * sample) % 5 for sample in range(12)]
     shares = [
-        micro_batches(samples, lengths.__getitem__, size=2, processes=processes, rank=rank, by_length=by_length)
+        micro_batches(samples, lengths, size=2, processes=processes, rank=rank, by_length=by_length)
         for rank in range(processes)
     ]
     assert sorted(sample for share in shares for part in share for sample in part) == samples
@@ -44,30 +43,5 @@ def test_micro_batches_share_out_each_sample_once_and_in_equal_number(processes:
 
 
 def test_fewer_samples_than_processes_leave_a_process_an_empty_micro_batch() -> None:
-    shares = [micro_batches([4], lambda _: 1, size=2, processes=2, rank=rank, by_length=True) for rank in (0, 1)]
+    shares = [micro_batches([4], [1] * 5, size=2, processes=2, rank=rank, by_length=True) for rank in (0, 1)]
     assert sorted(shares) == [[[]], [[4]]]
-
-
-ONE = Example((5, 6, 7, 8, 9), (False, False, False, True, True), boundary=2)
-OTHER = Example((1, 2, 3), (False, True, True), boundary=0)
-
-
-def test_prompts_are_padded_on_the_left_and_answers_on_the_right() -> None:
-    batch = collate([ONE, OTHER, Example((1, 2), (False, True), boundary=0)], pad_token_id=0, loss_on="answers")
-    assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9], [0, 0, 1, 2, 3], [0, 0, 1, 2, 0]]
-    assert batch.attention_mask.int().tolist() == [[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0]]
-    assert batch.labels.tolist() == [[-100, -100, -100, 8, 9], [-100, -100, -100, 2, 3], [-100, -100, -100, 2, -100]]
-    assert batch.boundary == 2
-
-
-def test_loss_on_all_leaves_out_only_padding_and_the_first_token() -> None:
-    batch = collate([ONE, OTHER], pad_token_id=0, loss_on="all")
-    assert batch.labels.tolist() == [[-100, 6, 7, 8, 9], [-100, -100, -100, 2, 3]]
-    assert batch.supervised_tokens == ONE.supervised_tokens("all") + OTHER.supervised_tokens("all")
-    assert batch.answers.int().tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1]]
-
-
-def test_a_filler_has_no_supervised_tokens() -> None:
-    batch = filler(ONE, pad_token_id=0)
-    assert batch.supervised_tokens == 0
-    assert not torch.any(batch.answers)

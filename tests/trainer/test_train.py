@@ -1,0 +1,114 @@
+"""One flow: what a run's config and one optimizer step pass through, counted on real tiny runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from schemas.training.train_config import TrainConfig
+from trainer.loop.step import Loop
+
+ROOT = Path(__file__).parents[2]
+STAGES = tuple(f"{ROOT / package}/" for package in ("trainer", "schemas", "evaluator", "serving", "studies"))
+
+
+@contextmanager
+def calls(saw: Callable[[FrameType], None]) -> Iterator[None]:
+    """Shows every call of a function while the block runs."""
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, _: saw(frame) if event == "call" else None)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def file_of(frame: FrameType) -> str:
+    """The file of the called function; of a dataclass's constructor, the file of its class."""
+    name = frame.f_code.co_filename
+    if frame.f_code.co_name == "__init__" and name.startswith("<"):
+        module = sys.modules.get(type(frame.f_locals.get("self")).__module__)
+        name = getattr(module, "__file__", None) or name
+    return name
+
+
+def returns(rooms: list[str]) -> int:
+    """How often a walk comes back to a room that it had left."""
+    walk = [room for room, _ in groupby(rooms)]
+    return len(walk) - len(set(walk))
+
+
+@pytest.mark.parametrize("method", ["lora", "echo_dora"])
+def test_a_config_enters_each_room_about_once(
+    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType, method: str
+) -> None:
+    config = training_runs.make_config(tmp_path, tiny_base, records[:28], method=method, training__max_steps=2)
+    files: list[str] = []
+
+    def saw(frame: FrameType) -> None:
+        code = frame.f_code
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if any(isinstance(frame.f_locals.get(name), TrainConfig) for name in names):
+            files.append(file_of(frame))
+
+    with calls(saw):
+        training_runs.run(config)
+    walk = [file for file in files if file.startswith(STAGES[0])]
+    assert len(set(walk)) > 10
+    assert returns(walk) <= 15
+    assert returns([str(Path(file).parent) for file in walk]) <= 15
+
+
+@pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
+@pytest.mark.parametrize("implementation", ["two_pass", "shared_prefix"])
+def test_an_echo_step_crosses_at_most_twelve_files(
+    tmp_path: Path,
+    tiny_base: Path,
+    records: list[dict[str, str]],
+    training_runs: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    implementation: str,
+) -> None:
+    take, crossed = Loop.take, set[str]()
+
+    def traced(loop: Loop, step: int) -> Any:
+        with calls(lambda frame: crossed.add(file_of(frame))):
+            report = take(loop, step)
+        assert report.echo_on
+        return report
+
+    monkeypatch.setattr(Loop, "take", traced)
+    echo = {"bottleneck": 8, "routing": {"start": 1.0, "end": 1.0}, "implementation": implementation}
+    changes = {"method": method, "echo": echo, "training__max_steps": 2}
+    training_runs.run(training_runs.make_config(tmp_path, tiny_base, records[:28], **changes))
+    files = sorted(file.removeprefix(f"{ROOT}/") for file in crossed if file.startswith(STAGES))
+    assert "trainer/echo/layer_pass.py" in files
+    assert len(files) <= 12, files
+
+
+def test_a_run_reads_its_bases_shape_once(
+    tmp_path: Path,
+    tiny_base: Path,
+    records: list[dict[str, str]],
+    training_runs: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[Any] = []
+    from_config = AutoModelForCausalLM.from_config
+
+    def counted(config: Any, **options: Any) -> Any:
+        built.append(config)
+        return from_config(config, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_config", counted)
+    training_runs.run(training_runs.make_config(tmp_path, tiny_base, records[:28], training__max_steps=2))
+    assert len(built) == 1
