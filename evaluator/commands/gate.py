@@ -18,9 +18,10 @@ from evaluator.gate.markdown import to_markdown
 from evaluator.gate.table import print_verdict
 from schemas.document import write_atomically
 from schemas.errors import INCONCLUSIVE, OK, REJECTED, UserError
+from schemas.evaluation.decision import worst
 from schemas.evaluation.eval_report import AdapterReference
 from schemas.evaluation.gate_policy import GatePolicy
-from schemas.evaluation.verdict import CheckResult, Evidence, PolicyReference, Verdict, worst
+from schemas.evaluation.verdict import CheckResult, Evidence, PolicyReference, Verdict
 from schemas.run_directory import RunDirectory
 
 EXIT_CODES = {"pass": OK, "rejected": REJECTED, "inconclusive": INCONCLUSIVE}
@@ -66,13 +67,21 @@ def gate(
         present = [*candidates, *(one for group in baselines.values() for one in group)]
         require_complete(present, conditions)
         require_baselines(conditions, baselines, candidates[0])
-        results = {name: compare_pair(candidates, group, settings) for name, group in baselines.items()}
+        results = {name: _compare(candidates, group, settings) for name, group in baselines.items()}
+        comparisons += [result for of_baseline in results.values() for result in of_baseline]
         if list(against) == [BASE]:
             results["baseline"] = results["base"]
         checks += apply_checks(conditions, Case(candidates[0], results, settings))
-        comparisons += [results[name] for name in baselines]
         scored_runs += present
     return _verdict(policy, against, judged, scored_runs, comparisons, checks)
+
+
+def _compare(
+    candidates: Sequence[ScoredRun], baseline: Sequence[ScoredRun], settings: Resampling
+) -> tuple[PairedResult, ...]:
+    """The adapter by itself, since it alone is served, and beside it the configuration that its seeds speak for."""
+    groups = [candidates[:1], candidates] if len(candidates) > 1 else [candidates]
+    return tuple(compare_pair(group, baseline, settings) for group in groups)
 
 
 def write_verdict(verdict: Verdict, run: RunDirectory) -> tuple[Path, Path, Path]:
@@ -136,7 +145,9 @@ def _verdict(
         created=datetime.now(UTC),
         adapter=AdapterReference.model_validate(adapter),
         against=tuple(against),
-        policy=PolicyReference(name=policy.name, description=policy.description, sha256=policy.sha256()),
+        policy=PolicyReference(
+            name=policy.name, description=policy.description, sha256=policy.sha256(), text=policy.to_json()
+        ),
         decision=decision,
         reason=_reason(checks),
         checks=tuple(checks),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from schemas.errors import UserError
 from schemas.evaluation.eval_report import Interval
 
 Array = npt.NDArray[np.float64]
@@ -69,6 +70,8 @@ def resample_mean(
         generator: source of randomness.
     """
     patterns, counts = cluster_patterns(values, clusters)
+    if counts.sum() == 1:
+        return _nothing_known(float(values.mean()), bounds, resamples, generator)
     patterns = np.concatenate([patterns, [[bound, 1.0] for bound in bounds]])
     weights = np.concatenate([counts, np.ones(len(bounds))])
     total = int(weights.sum())
@@ -84,16 +87,39 @@ def resample_mean(
     return Distribution(estimate, draws.clip(*bounds), float(draws.std()))
 
 
-def cluster_patterns(values: Array, clusters: Sequence[object]) -> tuple[Array, Array]:
-    """The distinct clusters: [K, 2] (sum of values, items) and [K] how many clusters look so.
+def resample_task(
+    name: str,
+    values: Array,
+    clusters: Sequence[object],
+    *,
+    bounds: tuple[float, float],
+    resamples: int,
+    generator: np.random.Generator,
+) -> Distribution:
+    """`resample_mean` of one task's values, for a task that has some.
 
-    Where all items share one cluster there is nothing between clusters to resample; such a task stands for itself, and
-    its items are the units.
+    Raises:
+        UserError: the task is empty, or a value is not a number.
     """
+    if not len(values):
+        raise UserError(f"the task {name} has no items", where=name, fix="evaluate again")
+    if not np.isfinite(values).all():
+        raise UserError(f"the task {name} holds a score that is not a number", where=name, fix="evaluate again")
+    return resample_mean(values, clusters, bounds=bounds, resamples=resamples, generator=generator)
+
+
+def _nothing_known(
+    estimate: float, bounds: tuple[float, float], resamples: int, generator: np.random.Generator
+) -> Distribution:
+    """One cluster has nothing beside it to vary with: how another would have come out could be anything."""
+    draws = generator.choice(np.array(bounds), size=resamples)
+    return Distribution(estimate, draws, (bounds[1] - bounds[0]) / 2)
+
+
+def cluster_patterns(values: Array, clusters: Sequence[object]) -> tuple[Array, Array]:
+    """The distinct clusters: [K, 2] (sum of values, items) and [K] how many clusters look so."""
     numbers: dict[object, int] = {}
     labels = np.array([numbers.setdefault(label, len(numbers)) for label in clusters])
-    if len(numbers) == 1:
-        labels = np.arange(len(values))
     sums = np.bincount(labels, weights=values)
     sizes = np.bincount(labels).astype(np.float64)
     # Means over seeds are binary fractions or thirds; rounding joins sums that differ only by floating point.

@@ -11,9 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, resample_mean
+from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, resample_task
+from evaluator.comparison.clusters import clusters_of
 from evaluator.comparison.comparability import require_comparable
-from evaluator.comparison.scored_run import ScoredRun, cluster_of
+from evaluator.comparison.scored_run import ScoredRun
 from evaluator.comparison.significance import holm, mcnemar_exact, minimum_detectable_effect
 from schemas.evaluation.eval_report import Sample
 from schemas.evaluation.verdict import Comparison, Difference, PairedTask
@@ -55,8 +56,8 @@ class TaskPair:
         return int(np.einsum("sn,rn->", 1 - self.candidates, self.baselines).round())
 
     def p_value(self) -> float:
-        """Exact McNemar between two runs; with more runs answers are no longer binary, and the bootstrap answers."""
-        single = len(self.candidates) == len(self.baselines) == 1
+        """Exact McNemar between two runs on items that stand alone; of clusters and seeds the bootstrap answers."""
+        single = len(self.candidates) == len(self.baselines) == 1 and len(set(self.clusters)) == len(self.clusters)
         return mcnemar_exact(self.fixed, self.broken) if single else self.distribution.p_value()
 
 
@@ -157,9 +158,11 @@ def _task_pair(
         for group, favour in ((candidates, 0.0), (baselines, 1.0))
     ]
     first = candidates[0].samples(task)
-    clusters = tuple(cluster_of(first[item]) for item in items)
+    clusters = clusters_of(first[item] for item in items)
     difference = groups[0].mean(axis=0) - groups[1].mean(axis=0)
-    distribution = resample_mean(difference, clusters, bounds=(-1.0, 1.0), resamples=resamples, generator=generator)
+    distribution = resample_task(
+        task, difference, clusters, bounds=(-1.0, 1.0), resamples=resamples, generator=generator
+    )
     return TaskPair(groups[0], groups[1], clusters, distribution)
 
 

@@ -49,11 +49,6 @@ class Evaluation:
         return grouped
 
 
-def cluster_of(sample: Sample) -> str | int:
-    """Items that share a passage stand or fall together, and so do several attempts at one item."""
-    return sample.cluster if sample.cluster is not None else sample.document
-
-
 @dataclass(frozen=True)
 class ScoredRun:
     """One variant's answers in one evaluation: what comparisons are made of."""
@@ -138,6 +133,7 @@ def _faults(evaluation: Evaluation, suite: str) -> Iterator[str]:
     report = evaluation.report
     if report.suite != suite:
         yield f"the report is of the suite {report.suite!r}"
+    yield from _twins(evaluation)
     counted = Counter((sample.variant, sample.task, sample.document, sample.attempt) for sample in evaluation.samples)
     yield from (f"{task} item {item}, {variant}: {n} times" for (variant, task, item, _), n in counted.items() if n > 1)
     expected = {(variant, task) for task, record in report.tasks.items() for variant in record.variants}
@@ -153,6 +149,16 @@ def _faults(evaluation: Evaluation, suite: str) -> Iterator[str]:
         scores = [record.variants[variant].score for record in report.tasks.values() if variant in record.variants]
         if scores and not math.isclose(macro, math.fsum(scores) / len(scores), abs_tol=1e-9):
             yield f"macro average, {variant}: {macro} is not the mean of the tasks' scores"
+
+
+def _twins(evaluation: Evaluation) -> Iterator[str]:
+    """Tasks that ask the same: an average over them would count each item twice."""
+    first: dict[frozenset[str], str] = {}
+    for task, record in evaluation.report.tasks.items():
+        variant = next(iter(record.variants))
+        asked = frozenset(sample.prompt for sample in evaluation.by_task.get((variant, task), {}).values())
+        if asked and first.setdefault(asked, task) != task:
+            yield f"{first[asked]} and {task} ask the same questions"
 
 
 def _task_faults(evaluation: Evaluation, task: str, variant: Variant) -> Iterator[str]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
 
-from evaluator.comparison.bootstrap import Distribution, macro_average, resample_mean
+from evaluator.comparison.bootstrap import Distribution, macro_average, resample_task
+from evaluator.comparison.clusters import clusters_of
 from evaluator.comparison.paired import PairedResult, Resampling
-from evaluator.comparison.scored_run import ScoredRun, cluster_of
+from evaluator.comparison.scored_run import ScoredRun
 from evaluator.comparison.significance import minimum_detectable_effect
 from evaluator.scoring.metrics import wilson_interval
 from schemas.errors import UserError
+from schemas.evaluation.contradictions import baseline_name
+from schemas.evaluation.decision import decide, decide_rate
 from schemas.evaluation.eval_report import Interval, TaskScore
 from schemas.evaluation.gate_policy import Baseline, Floor, NonInferiority, Subject, SuitePolicy, Superiority, Unparsed
-from schemas.evaluation.verdict import CheckResult, Decision
+from schemas.evaluation.verdict import CheckResult
 
 MACRO = "macro"
 
@@ -28,8 +30,9 @@ class Case:
 
     candidate: ScoredRun
     """The adapter under test; of several seeds, the first named: the one that would be served."""
-    comparisons: Mapping[Baseline, PairedResult]
-    """Paired results by baseline; `baseline` is absent where the policy needs none."""
+    comparisons: Mapping[Baseline, Sequence[PairedResult]]
+    """Paired results by baseline: of the candidate by itself and, where it has further seeds, of its configuration.
+    `baseline` is absent where the policy needs none."""
     settings: Resampling
     """Level and seed of the intervals."""
 
@@ -79,38 +82,41 @@ def subjects(over: Subject, tasks: list[str]) -> list[str]:
     return list(over)
 
 
-def decide(interval: Interval, threshold: float) -> Decision:
-    """Pass where the whole interval lies above the threshold, rejected where it lies below, else inconclusive."""
-    if not all(map(math.isfinite, (interval.low, interval.high, threshold))):
-        raise UserError("a check met a value that is not a number", fix="evaluate again")
-    if interval.low > threshold:
-        return "pass"
-    return "rejected" if interval.high < threshold else "inconclusive"
-
-
 def _differences(check: Superiority | NonInferiority, case: Case) -> Iterator[CheckResult]:
-    result = case.comparisons[check.against]
     threshold = check.margin / 100 if isinstance(check, Superiority) else -check.margin / 100
-    names = subjects(check.over, list(result.tasks))
-    for name in names:
-        distribution = result.macro if name == MACRO else result.tasks[name].distribution
-        confidence = _simultaneous(case.settings.confidence, len(names))
-        interval = distribution.interval(confidence)
-        effect = minimum_detectable_effect(distribution, confidence)
-        baseline = " + ".join(dict.fromkeys(one.name for one in result.baselines))
-        yield CheckResult(
-            suite=case.suite,
-            kind=check.kind,
-            subject=name,
-            against=baseline,
-            decision=decide(interval, threshold),
-            reason=f"{_title(name)}: {distribution.estimate * 100:+z.1f} points against {baseline}, "
-            f"{_interval(interval, '+')} {_position(interval, threshold, '+')}; detectable here: {effect * 100:.1f} points",
-            estimate=distribution.estimate,
-            interval=interval,
-            threshold=threshold,
-            minimum_detectable_effect=effect,
-        )
+    for result in case.comparisons[check.against]:
+        names = subjects(check.over, list(result.tasks))
+        for name in names:
+            yield _difference(check, case, result, name, threshold, _simultaneous(case.settings.confidence, len(names)))
+
+
+def _difference(
+    check: Superiority | NonInferiority,
+    case: Case,
+    result: PairedResult,
+    name: str,
+    threshold: float,
+    confidence: float,
+) -> CheckResult:
+    distribution = result.macro if name == MACRO else result.tasks[name].distribution
+    interval = distribution.interval(confidence)
+    effect = minimum_detectable_effect(distribution, confidence)
+    baseline = baseline_name([one.name for one in result.baselines])
+    whose = f" over {len(result.candidates)} seeds" if len(result.candidates) > 1 else ""
+    return CheckResult(
+        suite=case.suite,
+        candidates=tuple(one.name for one in result.candidates),
+        kind=check.kind,
+        subject=name,
+        against=baseline,
+        decision=decide(interval, threshold),
+        reason=f"{_title(name)}{whose}: {distribution.estimate * 100:+z.1f} points against {baseline}, "
+        f"{_interval(interval, '+')} {_position(interval, threshold, '+')}; detectable here: {effect * 100:.1f} points",
+        estimate=distribution.estimate,
+        interval=interval,
+        threshold=threshold,
+        minimum_detectable_effect=effect,
+    )
 
 
 def _floors(check: Floor, case: Case) -> Iterator[CheckResult]:
@@ -121,6 +127,7 @@ def _floors(check: Floor, case: Case) -> Iterator[CheckResult]:
         estimate, interval = _own_score(name, case, confidence)
         yield CheckResult(
             suite=case.suite,
+            candidates=(case.candidate.name,),
             kind="floor",
             subject=name,
             against=None,
@@ -140,10 +147,11 @@ def _unparsed(check: Unparsed, case: Case) -> Iterator[CheckResult]:
         rate = score.unparsed / score.total
         yield CheckResult(
             suite=case.suite,
+            candidates=(case.candidate.name,),
             kind="unparsed",
             subject=name,
             against=None,
-            decision="pass" if rate <= limit else "rejected",
+            decision=decide_rate(rate, limit),
             reason=f"{name}: {score.unparsed} of {score.total} answers unparsed ({rate:.1%}), "
             f"{'within' if rate <= limit else 'over'} the limit of {limit:.1%}",
             estimate=rate,
@@ -170,25 +178,29 @@ def _minimum(check: Floor, name: str, case: Case) -> float:
 
 
 def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interval]:
-    if name != MACRO:
-        score = case.score(name)
+    if name == MACRO:
+        macro = own_macro(case.candidate, case.settings)
+        return macro.estimate, macro.interval(confidence)
+    score, samples = case.score(name), case.candidate.samples(name)
+    if len(set(clusters_of(samples.values()))) == len(samples):
         return score.score, wilson_interval(score.correct, score.total, confidence)
-    macro = own_macro(case.candidate, case.settings)
-    return macro.estimate, macro.interval(confidence)
+    distribution = _own_task(case.candidate, name, case.settings, np.random.default_rng(case.settings.seed))
+    return distribution.estimate, distribution.interval(confidence)
 
 
 def own_macro(scored_run: ScoredRun, settings: Resampling) -> Distribution:
     """Bootstrap distribution of one scored_run's macro average, stratified by task, clustered where clusters are given."""
     generator = np.random.default_rng(settings.seed)
-    tasks = []
-    for name in scored_run.evaluation.report.tasks:
-        samples = scored_run.samples(name)
-        values = np.array([float(sample.outcome == "correct") for sample in samples.values()])
-        clusters = [cluster_of(sample) for sample in samples.values()]
-        tasks.append(
-            resample_mean(values, clusters, bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator)
-        )
-    return macro_average(tasks)
+    tasks = scored_run.evaluation.report.tasks
+    return macro_average([_own_task(scored_run, name, settings, generator) for name in tasks])
+
+
+def _own_task(scored_run: ScoredRun, name: str, settings: Resampling, generator: np.random.Generator) -> Distribution:
+    samples = scored_run.samples(name).values()
+    values = np.array([float(sample.outcome == "correct") for sample in samples])
+    return resample_task(
+        name, values, clusters_of(samples), bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator
+    )
 
 
 def _simultaneous(confidence: float, count: int) -> float:

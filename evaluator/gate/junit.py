@@ -24,7 +24,8 @@ def to_junit(verdict: Verdict) -> bytes:
 def check_name(check: CheckResult) -> str:
     """A name that stays the same from run to run, by which CI systems follow a test."""
     against = f" against {check.against}" if check.against else ""
-    return f"{check.kind} of {check.subject}{against}"
+    seeds = f" over {len(check.candidates)} seeds" if len(check.candidates) > 1 else ""
+    return f"{check.kind} of {check.subject}{against}{seeds}"
 
 
 def _add_case(parent: ET.Element, check: CheckResult, policy: str) -> None:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluator.tasks.names import short_names
-from schemas.evaluation.verdict import CheckResult, Comparison, Decision, Difference, Verdict, worst
+from schemas.evaluation.decision import Decision, worst
+from schemas.evaluation.verdict import CheckResult, Comparison, Difference, Verdict
 
 COLOURS = {"pass": "green", "rejected": "red", "inconclusive": "yellow"}
 
@@ -80,8 +81,8 @@ def _checks(verdict: Verdict) -> Table:
     return table
 
 
-def _condition(check: CheckResult) -> tuple[str, str, str | None, bool]:
-    return check.suite, check.kind, check.against, check.subject == "macro"
+def _condition(check: CheckResult) -> tuple[str, str, str | None, bool, int]:
+    return check.suite, check.kind, check.against, check.subject == "macro", len(check.candidates)
 
 
 def _slack(check: CheckResult) -> float:

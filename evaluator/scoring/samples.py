@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +26,7 @@ def read_samples(suite: Suite, task: Any, logged: Sequence[Logged], variant: Var
     """
     chosen = sorted((entry for entry in logged if entry["filter"] == suite.filter), key=lambda entry: entry["doc_id"])
     read = _generated if task.OUTPUT_TYPE == "generate_until" else _ranked
-    samples = [read(suite, task, entry, variant) for entry in chosen]
-    clusters = _clusters(suite, task.task_name, samples)
-    return [sample.model_copy(update={"cluster": cluster}) for sample, cluster in zip(samples, clusters, strict=True)]
+    return [read(suite, task, entry, variant) for entry in chosen]
 
 
 def _generated(suite: Suite, task: Any, entry: Logged, variant: Variant) -> Sample:
@@ -72,17 +69,6 @@ def _outcome(value: Any, is_parsed: bool) -> Outcome:
     if score == 1.0:
         return "correct"
     return "wrong" if is_parsed else "unparsed"
-
-
-def _clusters(suite: Suite, task: str, samples: Sequence[Sample]) -> list[str | None]:
-    """The task as a whole where the suite says so; elsewhere items with the same prompt belong together."""
-    if suite.by_task:
-        return [task] * len(samples)
-    counts = Counter(sample.prompt for sample in samples)
-    return [
-        hashlib.sha256(sample.prompt.encode()).hexdigest()[:16] if counts[sample.prompt] > 1 else None
-        for sample in samples
-    ]
 
 
 def to_jsonl(samples: Iterable[Sample]) -> bytes:

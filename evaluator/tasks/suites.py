@@ -48,8 +48,6 @@ class Suite:
     """Examples in the prompt, where the task's YAML names no number."""
     labels: bool = False
     """Whether generated answers are labels, so that always giving the most frequent one is a floor."""
-    by_task: bool = False
-    """Whether the items of a task are one cluster, as a subject's questions are; else those with the same prompt are."""
     programs: bool = False
     """Whether answers are programs, which the sandbox judges."""
     backends: tuple[Backend, ...] = ("hf", "vllm", "endpoint")
@@ -151,7 +149,6 @@ SUITES: dict[str, Suite] = {
             filter="none",
             layout="mmlu",
             shots=5,
-            by_task=True,
             protocol="lm-eval mmlu, 57 subjects, 5-shot, ranked by log-likelihood; lm-eval's own total weighs subjects by size",
         ),
         Suite(

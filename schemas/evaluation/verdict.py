@@ -5,27 +5,16 @@ Scores and differences are fractions, as in the EvalReport; sentences for people
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.document import Count, Document, Fraction, Section, Sha256
+from schemas.evaluation.contradictions import contradictions
+from schemas.evaluation.decision import Decision
 from schemas.evaluation.eval_report import AdapterReference, Interval, Variant
 from schemas.training.train_config import Name, Positive
 from schemas.upgrade import change_at, rename
-
-Decision = Literal["pass", "rejected", "inconclusive"]
-_SEVERITY: tuple[Decision, ...] = ("pass", "inconclusive", "rejected")
-
-
-def worst(decisions: Iterable[Decision]) -> Decision:
-    """The gravest decision: one rejection rejects, and only passes pass.
-
-    Raises:
-        ValueError: there is none. `all(())` is true; a gate that checked nothing must not open.
-    """
-    return _SEVERITY[max(_SEVERITY.index(decision) for decision in decisions)]
 
 
 class Difference(Section):
@@ -91,6 +80,8 @@ class CheckResult(Section):
 
     suite: Name
     """Name of the suite."""
+    candidates: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Whose answers were checked: the adapter by itself, or with it the other seeds of its configuration."""
     kind: Literal["superiority", "non_inferiority", "floor", "unparsed"]
     """Kind of check."""
     subject: str
@@ -120,6 +111,8 @@ class PolicyReference(Section):
     """What it is for."""
     sha256: Sha256
     """Hash of its JSON."""
+    text: str | None = None
+    """Its JSON, from which a reader knows what had to be checked; None in verdicts of version 1."""
 
 
 class Evidence(Section):
@@ -135,18 +128,29 @@ class Evidence(Section):
     """Hash of samples.jsonl."""
 
 
-def _with_baselines(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 called a baseline an opponent."""
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 called a baseline an opponent, and did not say whose answers a check was of: always everybody's."""
     data = change_at(data, "comparisons.*", rename({"opponents": "baselines", "opponent_arm": "baseline_variant"}))
-    upgraded: dict[str, Any] = change_at(data, "comparisons.*.tasks.*", rename({"opponent": "baseline"}))
+    data = change_at(data, "comparisons.*.tasks.*", rename({"opponent": "baseline"}))
+    upgraded: dict[str, Any] = change_at(data, "checks.*", lambda check: _with_candidates(check, data))
     return upgraded
+
+
+def _with_candidates(check: Any, data: dict[str, Any]) -> Any:
+    adapter, comparisons = data.get("adapter"), data.get("comparisons")
+    if not isinstance(check, dict) or not isinstance(adapter, dict) or not isinstance(comparisons, list):
+        return check
+    alone = [adapter.get("name")]
+    of_suite = [one for one in comparisons if isinstance(one, dict) and one.get("suite") == check.get("suite")]
+    candidates = of_suite[0].get("candidates", alone) if of_suite and check.get("against") is not None else alone
+    return {"candidates": candidates, **check}
 
 
 class Verdict(Document):
     """Whether the adapter may be served."""
 
     title: ClassVar[str] = "verdict"
-    upgrades: ClassVar = {"1": _with_baselines}
+    upgrades: ClassVar = {"1": _from_version_1}
 
     schema_version: Literal["2"] = "2"
     """Version of this schema."""
@@ -172,7 +176,7 @@ class Verdict(Document):
     """Every report read."""
 
     @model_validator(mode="after")
-    def _decision_is_the_worst_of_the_checks(self) -> Self:
-        if self.decision != worst(check.decision for check in self.checks):
-            raise ValueError("the decision is not the gravest of its checks")
+    def _does_not_contradict_itself(self) -> Self:
+        if found := list(contradictions(self)):
+            raise ValueError("the verdict contradicts itself: " + "; ".join(found[:5]))
         return self

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from schemas.adapter_reader import read_adapter
-from schemas.evaluation.eval_report import AdapterReference
+from schemas.evaluation.eval_report import AdapterReference, Interval
 from schemas.evaluation.verdict import CheckResult, Evidence, PolicyReference, Verdict
 
 API_KEY = "a-key-that-only-these-tests-know"
@@ -68,15 +68,17 @@ def give_verdict():
         reference = AdapterReference(
             name=run.root.name, method="lora", manifest_sha256=read_adapter(manifest.parent).manifest_sha256
         )
+        low_high = {"pass": (0.5, 0.7), "inconclusive": (0.3, 0.5), "rejected": (0.1, 0.3)}[decision]
         check = CheckResult(
             suite="s",
+            candidates=(run.root.name,),
             kind="floor",
             subject="macro",
             against=None,
             decision=decision,
             reason="the floor",
-            estimate=0.5,
-            interval=None,
+            estimate=sum(low_high) / 2,
+            interval=Interval(low=low_high[0], high=low_high[1]),
             threshold=0.4,
             minimum_detectable_effect=None,
         )

@@ -11,7 +11,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from evaluator.comparison.bootstrap import Distribution, SeedNoise, cluster_patterns, macro_average, resample_mean
+from evaluator.comparison.bootstrap import Distribution, SeedNoise, macro_average, resample_mean
 from evaluator.comparison.significance import holm, mcnemar_exact, minimum_detectable_effect
 from evaluator.scoring.metrics import wilson_interval
 
@@ -99,8 +99,10 @@ def test_clusters_are_resampled_whole() -> None:
     assert resampled(values).standard_error < 0.5 * expected
 
 
-def test_a_task_that_is_one_cluster_is_resampled_by_items() -> None:
-    assert cluster_patterns(differences(3, 1, 10), ["subject"] * 10)[1].sum() == 10
+def test_of_one_cluster_nothing_is_known_however_many_items_it_has() -> None:
+    distribution = resampled(differences(90, 0, 100), ["passage"] * 100)
+    interval = distribution.interval(0.95)
+    assert (distribution.estimate, interval.low, interval.high) == (0.9, *UNIT)
 
 
 def test_two_adapters_that_agree_on_few_items_are_not_proven_equal() -> None:

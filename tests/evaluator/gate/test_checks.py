@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
 from evaluator.commands import gate
-from evaluator.gate.checks import decide
+from evaluator.comparison.bootstrap import resample_task
 from evaluator.tasks.suites import SUITES
 from schemas.errors import UserError
+from schemas.evaluation.decision import decide, worst
 from schemas.evaluation.eval_report import Interval
 from schemas.evaluation.gate_policy import GatePolicy
-from schemas.evaluation.verdict import Verdict, worst
+from schemas.evaluation.verdict import CheckResult, Verdict
+from tests.evaluator.scored_runs import draw, edit_report, improve
 
 Runs = dict[str, Path]
 Policy = Callable[..., Path]
@@ -167,3 +171,97 @@ def test_several_seeds_per_side_widen_the_interval(
     assert many.seed_standard_error == pytest.approx(0.05 * math.sqrt(2 / 3), rel=0.5)
     assert many.macro.standard_error > one.macro.standard_error
     assert many.candidates == ("echo0", "echo1", "echo2")
+
+
+def seeds_of(tmp_path: Path, evaluation: Callable[..., Path], broken: list[float]) -> list[Path]:
+    """Seeds of one configuration on 1,000 items, each of which breaks so large a share of what its base gets right."""
+    base = draw(0.8, 1000, 0)
+    return [
+        evaluation(
+            tmp_path / f"seed{index}", {"boolq": {"base": base, "adapter": improve(base, 0.0, share, 100 + index)}}
+        )
+        for index, share in enumerate(broken)
+    ]
+
+
+NOT_BELOW_BASE = "kind: non_inferiority, against: base, margin: 5"
+
+
+def test_a_bad_adapter_does_not_pass_among_good_seeds(
+    tmp_path: Path, evaluation: Callable[..., Path], policy: Policy
+) -> None:
+    runs = seeds_of(tmp_path, evaluation, [0.12] + [0.01] * 7)
+    conditions = GatePolicy.from_yaml(policy(NOT_BELOW_BASE))
+    bad_first, alone, good_first = (gate.gate(group, [], conditions) for group in (runs, runs[:1], runs[1:]))
+    assert [check.decision for check in bad_first.checks] == ["rejected", "pass"]
+    assert (bad_first.decision, alone.decision, good_first.decision) == ("rejected", "rejected", "pass")
+    assert bad_first.checks[0] == alone.checks[0]
+
+
+def test_the_checks_say_whose_answers_they_are_of(
+    tmp_path: Path, evaluation: Callable[..., Path], policy: Policy
+) -> None:
+    runs = seeds_of(tmp_path, evaluation, [0.01] * 3)
+    assert gate.main([*map(str, runs), "--policy", str(policy(NOT_BELOW_BASE))]) == 0
+    verdict = Verdict.read(runs[0] / "verdict.json")
+    assert [check.candidates for check in verdict.checks] == [("seed0",), ("seed0", "seed1", "seed2")]
+    assert [one.candidates for one in verdict.comparisons] == [("seed0",), ("seed0", "seed1", "seed2")]
+    names = [case.attrib["name"] for case in ET.parse(runs[0] / "verdict.junit.xml").iter("testcase")]
+    assert len(set(names)) == 2
+
+
+def judged_task(run: Path, against: str, policy: Path) -> CheckResult:
+    return gate.gate([run], [against], GatePolicy.from_yaml(policy)).checks[0]
+
+
+@pytest.mark.parametrize("check", ["kind: superiority, against: base", "kind: floor, over: [boolq], minimum: 50"])
+def test_an_item_that_stands_twice_counts_once(
+    tmp_path: Path, evaluation: Callable[..., Path], policy: Policy, check: str
+) -> None:
+    base, adapter = draw(0.5, 60, 1), draw(0.6, 60, 2)
+    once = evaluation(tmp_path / "once", {"boolq": {"base": base, "adapter": adapter}})
+    twice = evaluation(tmp_path / "twice", {"boolq": {"base": np.tile(base, 2), "adapter": np.tile(adapter, 2)}})
+    repeat_questions(twice, 60)
+    one, other = (judged_task(run, "base", policy(check)).interval for run in (once, twice))
+    assert one is not None
+    assert other is not None
+    assert other.high - other.low == pytest.approx(one.high - one.low, rel=0.15)
+
+
+def repeat_questions(run: Path, items: int) -> None:
+    """The second half of the items ask, to the letter, what the first half asked."""
+    path = run / "evaluation/quickstart/samples.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    asked = {row["document"]: row["prompt"] for row in rows}
+    path.write_text("".join(json.dumps(row | {"prompt": asked[row["document"] % items]}) + "\n" for row in rows))
+    edit_report(run, lambda report: None)
+
+
+@pytest.mark.parametrize("check", ["kind: superiority, against: base", "kind: floor, over: [boolq], minimum: 50"])
+def test_a_suite_of_one_passage_decides_nothing(
+    tmp_path: Path, evaluation: Callable[..., Path], policy: Policy, check: str
+) -> None:
+    clusters = {"boolq": ["passage"] * 200}
+    run = evaluation(tmp_path / "run", {"boolq": {"base": [0] * 200, "adapter": [1] * 200}}, clusters=clusters)
+    assert judged_task(run, "base", policy(check)).decision == "inconclusive"
+
+
+def test_one_question_under_two_tasks_is_refused(
+    tmp_path: Path, evaluation: Callable[..., Path], policy: Policy
+) -> None:
+    outcomes = {"base": draw(0.5, 60, 1), "adapter": draw(0.6, 60, 2)}
+    run = evaluation(tmp_path / "run", {"boolq": outcomes, "piqa": outcomes})
+    path = run / "evaluation/quickstart/samples.jsonl"
+    path.write_text(path.read_text().replace(" of piqa:", " of boolq:"))
+    edit_report(run, lambda report: None)
+    with pytest.raises(UserError, match="boolq and piqa ask the same questions"):
+        judged_task(run, "base", policy("kind: superiority, against: base"))
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"), [(np.array([]), "boolq has no items"), (np.array([np.nan]), "boolq holds a score that is not")]
+)
+def test_a_task_without_numbers_is_an_error_with_its_name(values: np.ndarray, fault: str) -> None:
+    generator = np.random.default_rng(0)
+    with pytest.raises(UserError, match=fault):
+        resample_task("boolq", values, range(len(values)), bounds=(0.0, 1.0), resamples=10, generator=generator)

@@ -35,9 +35,10 @@ def test_both_arms_are_given_the_same_shots(lora_run, real_data):
     assert prompts["base"] == prompts["adapter"]
 
 
-def test_mmlu_samples_cluster_by_subject_and_name_the_choice(lora_run, real_data):
+def test_mmlu_samples_stand_alone_within_their_subject_and_name_the_choice(lora_run, real_data):
     report, samples = score(lora_run, real_data, "--limit", "4", "--tasks", "anatomy,virology", suite="mmlu")
-    assert {s.cluster for s in samples} == {"mmlu_anatomy", "mmlu_virology"} == set(report.tasks)
+    assert {s.task for s in samples} == {"mmlu_anatomy", "mmlu_virology"} == set(report.tasks)
+    assert {s.cluster for s in samples} == {None}
     assert all(s.parsed in "ABCD" and s.target in "ABCD" for s in samples)
     assert {s.outcome for s in samples} <= {"correct", "wrong"}
 
