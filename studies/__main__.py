@@ -11,12 +11,16 @@ from schemas.errors import OK, run_command
 _COMMANDS = {
     "run": "studies.run.command",
     "analyse": "studies.analysis.command",
+    "page": "studies.analysis.page_command",
+    "prepare": "studies.synthetic.prepare",
     "make-base": "studies.synthetic.make_base",
     "make-tasks": "studies.synthetic.make_tasks",
 }
 _USAGE = """\
 usage: python -m studies CONFIG [--plan] [--jobs N]    arms x seeds x bases: register the plan, train, score, analyse
        python -m studies analyse DIR                   tests what a finished study planned to test, and writes its report
+       python -m studies page DIR                      report.html from a study_report.json alone
+       python -m studies prepare [CONFIG ...]          the bases and tasks that ready studies name, made and checked
        python -m studies make-base DIR                 a small base model, made from nothing
        python -m studies make-tasks DIR                a task set for it
 

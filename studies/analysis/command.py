@@ -70,7 +70,7 @@ def analyse(directory: Path, console: Console) -> StudyReport:
     Raises:
         UserError: a run is missing, does not verify, or was not trained as planned.
     """
-    from studies.analysis.page import study_page
+    from studies.analysis.page import curves_of, study_page
     from studies.analysis.report import study_report
     from studies.analysis.results import read_results
     from studies.analysis.summary import summary
@@ -78,7 +78,7 @@ def analyse(directory: Path, console: Console) -> StudyReport:
     with console.status("Verifying every run, resampling"):
         results = read_results(directory)
         report = study_report(results)
-        page = study_page(report, results)
+        page = study_page(report, curves_of(results))
     report.write(directory / "study_report.json")
     write_atomically(directory / "report.html", page.encode())
     write_atomically(directory / "summary.md", summary(report).encode())

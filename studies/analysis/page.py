@@ -9,7 +9,7 @@ from evaluator.report.contents import read_metrics
 from evaluator.report.plots import Plot
 from evaluator.tasks.names import short_names
 from schemas.studies.study_report import StudyReport
-from studies.analysis.plots import accuracy_by_compute, forest, learning_curves
+from studies.analysis.plots import Curves, accuracy_by_compute, forest, learning_curves
 from studies.analysis.results import Results
 from studies.analysis.summary import SIGNS, changes
 
@@ -24,8 +24,8 @@ class HeatRow:
     """Accuracy as text, and how strongly to colour it, 0 to 100."""
 
 
-def study_page(report: StudyReport, results: Results) -> str:
-    """The page's HTML."""
+def study_page(report: StudyReport, curves: Curves) -> str:
+    """The page's HTML; without the runs' metrics it has no learning curves."""
     return (
         environment(("studies", "analysis"))
         .get_template("study.html.j2")
@@ -37,7 +37,7 @@ def study_page(report: StudyReport, results: Results) -> str:
             signs=SIGNS,
             tasks=list(short_names(report.documents_sha256).values()),
             heat=heat_map(report),
-            plots=_plots(report, results),
+            plots=_plots(report, curves),
         )
     )
 
@@ -67,11 +67,15 @@ def _strength(value: float, low: float, high: float) -> int:
     return 0 if high == low else max(0, round(100 * (value - low) / (high - low)))
 
 
-def _plots(report: StudyReport, results: Results) -> list[Plot]:
-    curves = {
+def curves_of(results: Results) -> Curves:
+    """Every run's metrics, by base and arm."""
+    return {
         key: [read_metrics(run.scored_run.evaluation.run.metrics) for run in by_seed.values()]
         for key, by_seed in results.runs.items()
     }
+
+
+def _plots(report: StudyReport, curves: Curves) -> list[Plot]:
     plots: list[Plot | None] = [forest(report)]
     for base in report.study.bases:
         plots += [accuracy_by_compute(report, base), learning_curves(curves, base)]

@@ -37,8 +37,10 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     from studies.run.study_file import load_study
+    from studies.synthetic.prepare import require_prepared
 
     study = load_study(arguments.config, arguments.directory)
+    require_prepared(study, arguments.config)
     console = Console()
     if arguments.plan:
         from studies.run.estimate import estimate

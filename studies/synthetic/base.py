@@ -82,6 +82,7 @@ def make_base(out: Path, seed: int = 0, recipe: Recipe = RECIPES["quickstart"], 
     """
     world = make_world(seed)
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # threads sum in another order, which ends in other bits
     if recipe.continues:
         tokenizer = AutoTokenizer.from_pretrained(start)
         model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32, attn_implementation="eager")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from schemas.document import write_atomically
 from studies.synthetic.world import RELATIONS, Entity, Relation, World, make_world
 
 Split = Literal["drilled", "train", "validation", "test"]
@@ -119,8 +120,7 @@ def make_validation(out: Path, seed: int = 0, task_set: str = "quickstart") -> N
 
 
 def _write(path: Path, records: list[Record]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(records, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def make_records(

@@ -5,6 +5,7 @@ import random
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from studies.synthetic import corpus
 from studies.synthetic.base import RECIPES, Course, make_base
 from studies.synthetic.deepen import deepen
-from studies.synthetic.tasks import TASK_SETS, TASKS, make_tasks, make_validation
+from studies.synthetic.tasks import TASK_SETS, TASKS, Split, make_records, make_tasks, make_validation
 from studies.synthetic.varied_quizzes import EXERCISES
 from studies.synthetic.world import RELATIONS, World, make_world
 
-CONFIGS = Path(__file__).parents[3] / "configs"
-QUICKSTART = CONFIGS / "quickstart"
-SHIPPED = {"quickstart": QUICKSTART, "study": CONFIGS / "studies"}
-BASES = {"quickstart": QUICKSTART / "base"} | {
-    f"study_{size}": CONFIGS / "studies" / "bases" / size for size in ("small", "deep")
-}
+QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart"
+BASE = QUICKSTART / "base"
 SPLITS = [
     (name, task, split) for name, chosen in TASK_SETS.items() for task in chosen.tasks for split in ("train", "test")
 ]
@@ -46,8 +43,9 @@ PUBLISHED_FORMATS = {
 PUBLISHED_FORMATS["openbookqa"] = PUBLISHED_FORMATS["ARC-Challenge"] = PUBLISHED_FORMATS["ARC-Easy"]
 
 
-def records(task: str, split: str, task_set: str = "quickstart") -> list[dict[str, str]]:
-    return json.loads((SHIPPED[task_set] / "tasks" / task / f"{split}.json").read_text(encoding="utf-8"))
+@cache
+def records(task: str, split: Split, task_set: str = "quickstart") -> list[dict[str, str]]:
+    return make_records(make_world(), task, split, items=TASK_SETS[task_set].items)
 
 
 @pytest.fixture(scope="module", params=TASK_SETS)
@@ -62,29 +60,31 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(QUICKSTART / "base")
+    return AutoTokenizer.from_pretrained(BASE)
 
 
 def words(text: str) -> set[str]:
     return set(re.findall(r"[A-Za-z]+", text))
 
 
-def test_the_same_seed_makes_the_shipped_task_files(tmp_path: Path, task_set: str) -> None:
-    make_tasks(tmp_path, task_set=task_set)
-    shipped = SHIPPED[task_set] / "tasks"
+def test_the_same_seed_makes_the_shipped_task_files(tmp_path: Path) -> None:
+    make_tasks(tmp_path)
+    shipped = QUICKSTART / "tasks"
     made = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*.json")}
     assert made == {p.relative_to(shipped): p.read_bytes() for p in shipped.rglob("*.json")}
 
 
-def test_validation_items_are_what_the_seed_makes_and_neither_train_nor_test_items(
-    tmp_path: Path, task_set: str
-) -> None:
+def test_the_same_seed_makes_the_shipped_validation_items(tmp_path: Path) -> None:
+    make_validation(tmp_path)
+    for path in tmp_path.rglob("*.json"):
+        assert path.read_bytes() == (QUICKSTART / "validation" / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_validation_items_are_neither_train_nor_test_items(tmp_path: Path, task_set: str) -> None:
     make_validation(tmp_path, task_set=task_set)
     chosen = TASK_SETS[task_set]
     for task in chosen.tasks:
-        made = (tmp_path / task / "test.json").read_bytes()
-        assert made == (SHIPPED[task_set] / "validation" / task / "test.json").read_bytes()
-        asked = {record["instruction"] for record in json.loads(made)}
+        asked = {record["instruction"] for record in json.loads((tmp_path / task / "test.json").read_text())}
         assert len(asked) == chosen.items["validation"]
         others = {record["instruction"] for split in ("train", "test") for record in records(task, split, task_set)}
         assert not asked & others
@@ -169,19 +169,19 @@ def test_values_are_dealt_evenly(world: World) -> None:
         assert len(set(counts.values())) == 1
 
 
-@pytest.mark.parametrize("recipe", BASES)
-def test_the_shipped_bases_are_small_and_load(recipe: str) -> None:
-    assert sum(p.stat().st_size for p in BASES[recipe].iterdir()) < 8_000_000
-    model = AutoModelForCausalLM.from_pretrained(BASES[recipe])
+def test_the_shipped_base_is_small_and_loads() -> None:
+    assert sum(p.stat().st_size for p in BASE.iterdir()) < 8_000_000
+    model = AutoModelForCausalLM.from_pretrained(BASE)
     assert model.config.architectures == ["LlamaForCausalLM"]
-    assert model.config.num_hidden_layers == RECIPES[recipe].layers
-    assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(BASES[recipe]))
+    assert model.config.num_hidden_layers == RECIPES["quickstart"].layers
+    assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(BASE))
     assert model.config.max_position_embeddings >= 512
 
 
-@pytest.mark.parametrize("recipe", BASES)
-def test_a_prompt_has_the_same_tokens_alone_and_before_its_answer(recipe: str) -> None:
-    tokenizer, name = AutoTokenizer.from_pretrained(BASES[recipe]), recipe.split("_")[0]
+@pytest.mark.parametrize("name", TASK_SETS)
+def test_a_prompt_has_the_same_tokens_alone_and_before_its_answer(
+    name: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
     for task in TASK_SETS[name].tasks:
         for record in records(task, "test", name)[:20]:
             prompt = (
@@ -211,19 +211,19 @@ def test_padding_is_on_the_left_with_a_token_of_its_own(tokenizer: PreTrainedTok
 def test_a_recipe_makes_the_same_base_twice(tmp_path: Path, name: str) -> None:
     recipe = replace(RECIPES[name], courses=(Course(2, 1024, corpus.INSTRUCTIONS),))
     for out in ("a", "b"):
-        make_base(tmp_path / out, seed=3, recipe=recipe, start=BASES["quickstart"])
+        make_base(tmp_path / out, seed=3, recipe=recipe, start=BASE)
     for file in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-@pytest.mark.parametrize("recipe", BASES)
-def test_the_shipped_tokenizers_are_what_the_recipes_make(tmp_path: Path, recipe: str) -> None:
-    make_base(tmp_path, recipe=replace(RECIPES[recipe], courses=()), start=BASES["quickstart"])
-    assert (tmp_path / "tokenizer.json").read_bytes() == (BASES[recipe] / "tokenizer.json").read_bytes()
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_has_the_shipped_tokenizer(tmp_path: Path, recipe: str) -> None:
+    make_base(tmp_path, recipe=replace(RECIPES[recipe], courses=()), start=BASE)
+    assert (tmp_path / "tokenizer.json").read_bytes() == (BASE / "tokenizer.json").read_bytes()
 
 
 def test_a_deepened_base_computes_the_same_and_can_learn_otherwise() -> None:
-    base = AutoModelForCausalLM.from_pretrained(BASES["quickstart"], dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
     deeper = deepen(base).eval()
     assert len(deeper.model.layers) == 2 * len(base.model.layers)
     assert deeper.lm_head.weight is deeper.model.embed_tokens.weight
