@@ -15,6 +15,7 @@ from pathlib import Path
 
 from schemas.document import Section, Sha256, sha256_of
 from schemas.errors import UserError
+from schemas.json_files import read_json
 
 # Keys of config.json that say how a model was saved or is run, not what it computes.
 _INCIDENTAL = {
@@ -163,14 +164,9 @@ def generation_config_fingerprint(directory: Path) -> str:
 
 def _read_object(path: Path) -> dict[str, object] | None:
     """A JSON object; None without the file."""
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise UserError(f"the model's {path.name} cannot be read: {error.strerror}", where=path) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"the model's {path.name} is not JSON: {error}", where=path) from None
+    data = read_json(path, f"model's {path.name}", any_number=True)
     if not isinstance(data, dict):
         raise UserError(f"the model's {path.name} is not an object", where=path)
     return data

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.base_model import BaseIdentity, identity_of_base, read_config, weights_fingerprint
+from schemas.base_model import BaseIdentity, identity_of_base, read_config
+from schemas.base_weights import read_shapes
 from schemas.errors import UserError
 from schemas.hub import go_offline_if_unreachable
 from schemas.training.adapter_manifest import BaseModelRecord
@@ -43,7 +44,8 @@ def find_base(name: str | os.PathLike[str], revision: str | None = None) -> Base
         revision: commit, tag or branch on the hub; None is its default branch. A directory has none.
 
     Raises:
-        UserError: there is no such directory, or the hub does not have it or cannot be reached, or no model is in it.
+        UserError: there is no such directory, or the hub does not have it or cannot be reached; no model is in it,
+            or its weight files are not whole.
     """
     directory = home_expanded(name)
     if directory.is_dir():
@@ -85,8 +87,7 @@ def is_repository(name: str | os.PathLike[str]) -> bool:
 
 def _checked(files: BaseModelFiles) -> BaseModelFiles:
     read_config(files.directory)
-    if not any(files.directory.glob("*.safetensors")):
-        weights_fingerprint(files.directory)  # raises, and says why
+    read_shapes(files.directory)
     return files
 
 

@@ -16,6 +16,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from evaluator.backends.context_window import Request, left_truncated
+from evaluator.backends.whole_base import require_whole_base
 from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import Variant
@@ -82,6 +83,7 @@ class TransformersModel(HFLM):  # type: ignore[misc]
 
 
 def _load(subject: Subject, device: str) -> PreTrainedModel:
+    require_whole_base(subject.base.directory)
     model = AutoModelForCausalLM.from_pretrained(
         subject.base.directory, dtype=getattr(torch, subject.dtype), use_safetensors=True
     )

@@ -28,6 +28,7 @@ from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
 from evaluator.backends.context_window import Request, left_truncated
 from evaluator.backends.prefix_scores import Prediction, Prefix, inner_nodes, score
+from evaluator.backends.whole_base import require_whole_base
 
 if current_platform.is_cpu():
     # vLLM's CPU build compiles C++ even run eagerly, and its worker dies where there is no compiler.
@@ -42,6 +43,7 @@ class VllmBackend:
 
     def __init__(self, subject: Subject, device: str, batch_size: int, *, merge: bool = False) -> None:
         self._subject, self._device, self._batch_size = subject, device, batch_size
+        require_whole_base(subject.base.directory)
         adapter = subject.adapter.manifest.adapter if subject.adapter is not None else None
         self._merges = adapter is not None and (merge or adapter.use_dora)
         self._engine: VllmModel | None = None

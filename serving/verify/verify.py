@@ -15,6 +15,7 @@ from serving.options import VerdictRule, cache_directory
 from serving.verify.base import require_base
 from serving.verify.signature import adapter_signature, require_signature
 from serving.verify.verdict import require_verdict
+from serving.verify.whole_base import require_whole_base
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def verify_runs(
     found = files.identity()
     for one in read:
         require_base(found, one.adapter.manifest.base, directory=files.directory, wanted_by=one.run)
+    require_whole_base(files.directory)
     directory = files.directory.resolve()
     return tuple(Candidate(one.run, one.adapter, one.stored, directory, found, one.verdict_sha256) for one in read)
 

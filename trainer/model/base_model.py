@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from schemas.base_weights import require_loaded, require_matching
 from schemas.errors import UserError
 from schemas.find_base import BaseModelFiles, find_base
 from schemas.training.train_config import BaseModelConfig, TrainConfig
@@ -31,11 +32,12 @@ def read_base(config: TrainConfig) -> Base:
     """The base of a run.
 
     Raises:
-        UserError: it cannot be had, the config does not fit it, or its tokenizer is of no use.
+        UserError: it cannot be had, its weight files or the config do not fit it, or its tokenizer is of no use.
     """
     files = find_base(config.base.model, config.base.revision)
     shape = read_shape(files.directory, trust_remote_code=config.base.trust_remote_code)
     check_fit(shape, config)
+    require_matching(shape.skeleton, files.directory)
     return Base(files, shape, load_tokenizer(files, trust_remote_code=config.base.trust_remote_code))
 
 
@@ -58,8 +60,13 @@ def load_tokenizer(files: BaseModelFiles, *, trust_remote_code: bool = False) ->
 
 
 def load_base(files: BaseModelFiles, base: BaseModelConfig, device: torch.device) -> PreTrainedModel:
-    """The frozen model with its weights (safetensors only) in `base.dtype`, on `device`."""
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+    """The frozen model with its weights (safetensors only) in `base.dtype`, on `device`.
+
+    Raises:
+        UserError: a tensor of the model is not in the files, or the other way round.
+    """
+    model: PreTrainedModel
+    model, found = AutoModelForCausalLM.from_pretrained(
         files.directory,
         dtype=getattr(torch, base.dtype),
         attn_implementation=base.attention,
@@ -67,7 +74,9 @@ def load_base(files: BaseModelFiles, base: BaseModelConfig, device: torch.device
         trust_remote_code=base.trust_remote_code,
         quantization_config=_quantization(base),
         device_map={"": device} if base.quantization != "none" else None,
+        output_loading_info=True,
     )
+    require_loaded(found, files.directory)
     _keep_one_kernel(model)
     model.requires_grad_(False)
     model.config.use_cache = False

@@ -17,6 +17,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from schemas.errors import UserError
 from schemas.training.train_config import EchoConfig, TrainConfig
 
+_MOST_LAYERS = 1_000
+
 
 @dataclass(frozen=True)
 class LinearShape:
@@ -62,13 +64,15 @@ def read_shape(source: Path | PretrainedConfig, *, trust_remote_code: bool = Fal
     Raises:
         UserError: config.json is not understood, or is of no Llama-like causal language model.
     """
-    config = _read_config(source, trust_remote_code) if isinstance(source, Path) else source
+    config = source
+    if isinstance(source, Path):
+        config = read_architecture(source, trust_remote_code=trust_remote_code)
     try:
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"the base model is no causal language model: {reason}", where=source) from None
+    except Exception as error:  # whatever an architecture's code does with numbers that it did not expect
+        where = source if isinstance(source, Path) else None
+        raise UserError(f"the base model is no causal language model: {_reason(error)}", where=where) from None
     layers = decoder_layers(model)
     linear = (
         LinearShape(layer, name.rsplit(".", 1)[-1], module.in_features, module.out_features)
@@ -80,12 +84,24 @@ def read_shape(source: Path | PretrainedConfig, *, trust_remote_code: bool = Fal
     return BaseShape(model, len(layers), model.config.get_text_config().hidden_size, parameters, tuple(linear))
 
 
-def _read_config(directory: Path, trust_remote_code: bool) -> PretrainedConfig:
+def read_architecture(source: Path, *, trust_remote_code: bool = False) -> PretrainedConfig:
+    """The transformers config of a model directory or a config file.
+
+    Raises:
+        UserError: transformers does not understand it, or it asks for more layers than any model has.
+    """
     try:
-        return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"the base model's config.json is not understood: {reason}", where=directory) from None
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except Exception as error:  # each architecture checks its own keys in its own way
+        raise UserError(f"the base model's config.json is not understood: {_reason(error)}", where=source) from None
+    layers = getattr(config.get_text_config(), "num_hidden_layers", None)
+    if isinstance(layers, int) and layers > _MOST_LAYERS:
+        raise UserError(f"the base model's config.json names {layers:,} layers", where=source)
+    return config
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
