@@ -3,8 +3,9 @@
     from evaluator.sandbox import Program, run_programs
     results = run_programs([Program("HumanEval/0", prompt, completion, test, "has_close_elements")])
 
-Each program runs in a container without network, privileges or a writable root (`docker_cells`, `socket_cells`), its
-tests in a second one (`judging`); between the two go calls and plain values only (`cell/values.py`).
+Each program runs in a container without network, privileges or a writable root, in namespaces made for it alone
+(`docker_cells`, `socket_cells`, `cell/namespaces`), its tests in a second one (`judging`). Between the two go calls, plain
+values, and numbers that stand for objects (`cell/peer`, `cell/values`, `cell/remote`); the evaluator reads none of it.
 """
 
 from evaluator.sandbox.program import Program, ProgramResult

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Literal
+from typing import Literal, cast
 
+from evaluator.sandbox.cell import framing
 from evaluator.sandbox.cell.child import TOO_LONG
-from evaluator.sandbox.cell.values import BadValue, from_line
+from evaluator.sandbox.cell.values import BadValue, from_json
 from evaluator.sandbox.cells import Cell, ProgramGone
 from evaluator.sandbox.program import Program, ProgramResult
 from schemas.errors import UserError
@@ -15,6 +16,7 @@ from schemas.errors import UserError
 Verdict = Literal["passed", "failed", "timed_out", "broken"]
 
 ANSWER_SECONDS = 5.0  # a cell's supervisor notices the end of a program's time itself; later, the cell is lost
+LONGEST_VERDICT = 2**14  # bytes
 
 
 def judge(
@@ -22,11 +24,11 @@ def judge(
 ) -> ProgramResult:
     """Runs the task's tests against the program. Raises CellLost; UserError where the tests themselves are broken.
 
-    The two containers share nothing. Between them the evaluator carries calls and plain values; it believes a verdict
-    only from the tests' container, and only with this program's nonce, which the program's container never sees.
+    The two containers share nothing. Between them the evaluator carries messages that it does not read; it believes a
+    verdict only from the tests' container, and only with this program's nonce, which the program's never sees.
     """
     started = time.monotonic()
-    limits = {"cpu_seconds": max(1, round(timeout)), "seconds": wall_timeout}
+    limits = {"cpu_seconds": timeout, "seconds": wall_timeout}
     nonce = secrets.token_hex(16)
     about = {"prompt": program.prompt, "test": program.test, "entry_point": program.entry_point}
     program_cell.start({"role": "program", "source": program.source, "entry_point": program.entry_point, **limits})
@@ -49,17 +51,24 @@ def _printable(detail: str) -> str:
 
 def _verdict(program_cell: Cell, test_cell: Cell, nonce: str, deadline: float) -> tuple[Verdict, str]:
     try:
-        loaded = from_line(program_cell.receive(deadline))
-        if not (isinstance(loaded, dict) and "ready" in loaded):
-            return "failed", f"the program does not load: {loaded}"[:300]
-        line = test_cell.receive(deadline)
-        while not line.startswith(b'{"verdict"'):
-            program_cell.send(line)
-            test_cell.send(program_cell.receive(deadline))
-            line = test_cell.receive(deadline)
+        kind, body = program_cell.receive(deadline)
+        if kind != framing.READY:
+            return "failed", f"the program does not load: {body[:300].decode(errors='replace')}"
+        kind, body = test_cell.receive(deadline)
+        while kind == framing.MESSAGE:
+            program_cell.send(body)
+            test_cell.send(program_cell.receive(deadline)[1])
+            kind, body = test_cell.receive(deadline)
     except ProgramGone as gone:
         return ("timed_out" if str(gone) == TOO_LONG else "failed"), str(gone)
-    message = from_line(line)
-    if not secrets.compare_digest(str(message["nonce"]), nonce):
-        return "failed", "a verdict with another nonce"
-    return message["verdict"], message["detail"]
+    return _read_verdict(kind, body, nonce)
+
+
+def _read_verdict(kind: bytes, body: bytes, nonce: str) -> tuple[Verdict, str]:
+    """The verdict of the tests' process. Raises BadValue where that is none."""
+    message = from_json(body) if kind == framing.VERDICT and len(body) <= LONGEST_VERDICT else None
+    if not isinstance(message, dict) or message.get("verdict") not in ("passed", "failed", "broken"):
+        raise BadValue("no verdict")
+    if not secrets.compare_digest(str(message.get("nonce")).encode(), nonce.encode()):
+        raise BadValue("a verdict with another nonce")
+    return cast(Verdict, message["verdict"]), str(message.get("detail", ""))

@@ -1,22 +1,22 @@
-"""Judges many programs, several at a time, each in containers that are as fresh for it as for the first."""
+"""Judges many programs, several at a time, each in two cells in which nothing runs and nothing is left."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
-from evaluator.sandbox.cells import Cell, CellLost, CellPool
+from evaluator.sandbox.cells import CellLost, CellPool
 from evaluator.sandbox.judging import judge
 from evaluator.sandbox.program import Program, ProgramResult, refuse_oversized
 from schemas.errors import UserError
 
 TIMEOUT = 3.0
-"""Processor seconds of one program; the original HumanEval checker allows 3 seconds of wall time."""
+"""Processor seconds of one program and all that it starts; the original HumanEval checker allows 3 seconds of wall time."""
 WALL_TIMEOUT = 30.0
 """Seconds until a program that waits or sleeps is given up: long, since a busy machine must not fail an honest one."""
 SANDBOX_DIRECTORY = "SANDBOX_DIRECTORY"
@@ -54,11 +54,11 @@ def run_programs(
     refuse_oversized(programs)
     if not programs:
         return []
-    batch = _Batch(programs, on_result, timeout=timeout, wall_timeout=wall_timeout)
     with nullcontext(pool) if pool else default_pool() as cells:
-        while batch.waiting:
-            batch.run_round(cells.cells(2 * min(parallel, len(batch.waiting))))
-    return [batch.results[index] for index in range(len(programs))]
+        workers = min(parallel, len(programs))
+        cells.prepare(2 * workers)
+        batch = _Batch(programs, cells, on_result, timeout=timeout, wall_timeout=wall_timeout)
+        return batch.run(workers)
 
 
 def default_pool() -> CellPool:
@@ -73,65 +73,58 @@ def default_pool() -> CellPool:
 
 
 class _Batch:
-    """The programs of one call: those that wait, and the results so far.
-
-    A round goes on until no program waits or a container is lost. Lost ones are replaced between rounds, when no
-    program runs: compose's cells call a socket that no program may find.
-    """
+    """The programs of one call: those that wait, and the results so far."""
 
     def __init__(
-        self, programs: Sequence[Program], on_result: Callable[[ProgramResult], None] | None, **limits: float
+        self,
+        programs: Sequence[Program],
+        cells: CellPool,
+        on_result: Callable[[ProgramResult], None] | None,
+        **limits: float,
     ) -> None:
-        self.programs, self._on_result, self._limits = programs, on_result, limits
-        self.waiting = deque(range(len(programs)))
-        self.results: dict[int, ProgramResult] = {}
-        self._losses: Counter[int] = Counter()
+        self._programs, self._cells, self._on_result, self._limits = programs, cells, on_result, limits
+        self._waiting = deque(range(len(programs)))
+        self._results: dict[int, ProgramResult] = {}
         self._lock = threading.Lock()
-        self._round_over = threading.Event()
+        self._over = threading.Event()
 
-    def run_round(self, cells: Sequence[Cell]) -> None:
-        """Judges with these cells, two for each worker."""
-        self._round_over.clear()
-        pairs = list(zip(cells[::2], cells[1::2], strict=False))
-        with ThreadPoolExecutor(max_workers=len(pairs)) as pool:
-            workers = [pool.submit(self._work, *pair) for pair in pairs]
+    def run(self, workers: int) -> list[ProgramResult]:
+        """Judges them all, so many at a time, and returns the results in the programs' order."""
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            running = [pool.submit(self._work) for _ in range(workers)]
             try:
-                for worker in workers:
+                for worker in running:
                     worker.result()
             finally:  # Ctrl-C: each worker stops after its program, seconds later
-                self._round_over.set()
+                self._over.set()
+        return [self._results[index] for index in range(len(self._programs))]
 
-    def _work(self, program_cell: Cell, test_cell: Cell) -> None:
+    def _work(self) -> None:
         try:
-            while not self._round_over.is_set():
+            while not self._over.is_set():
                 with self._lock:
-                    if not self.waiting:
+                    if not self._waiting:
                         return
-                    index = self.waiting.popleft()
-                try:
-                    self._record(index, judge(self.programs[index], program_cell, test_cell, **self._limits))
-                except CellLost as loss:
-                    program_cell.discard()
-                    test_cell.discard()
-                    self._round_over.set()
-                    self._lost(index, str(loss))
+                    index = self._waiting.popleft()
+                self._record(index, self._judged(self._programs[index]))
         except BaseException:
-            self._round_over.set()
+            self._over.set()
             raise
 
-    def _lost(self, index: int, why: str) -> None:
-        """Once may be the machine's fault, and the program runs again; twice is the program's."""
-        self._losses[index] += 1
-        if self._losses[index] > 1:
-            self._record(
-                index, ProgramResult(self.programs[index].name, "failed", f"its container was lost: {why}", 0.0)
-            )
-        else:
-            with self._lock:
-                self.waiting.append(index)
+    def _judged(self, program: Program) -> ProgramResult:
+        """One lost container may be the machine's fault, and the program runs again; two are the program's."""
+        for _ in range(2):
+            with self._cells.pair() as pair:
+                try:
+                    return judge(program, pair[0], pair[1], **self._limits)
+                except CellLost as loss:
+                    why = str(loss)
+                    for cell in pair:
+                        cell.close()
+        return ProgramResult(program.name, "failed", f"its container was lost: {why}", 0.0)
 
     def _record(self, index: int, result: ProgramResult) -> None:
         with self._lock:
-            self.results[index] = result
+            self._results[index] = result
             if self._on_result:
                 self._on_result(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,9 @@ def test_the_sandbox_of_compose_and_of_a_host_are_confined_alike():
     assert service["tmpfs"] == [f"{path}:{options}" for path, options in host["tmpfs"].items()]
     assert service["cpus"] * 10**9 == host["nano_cpus"]
     assert service["volumes"] == ["sandbox:/run/sandbox:ro"]
+    options = dict(re.split("[:=]", option, maxsplit=1) for option in service["security_opt"])
+    assert f"seccomp={(ROOT / options['seccomp']).read_text()}" in host["security_opt"]
+    assert options["no-new-privileges"] == "true"
 
 
 def test_one_file_switches_every_stage_to_gpus():

@@ -132,7 +132,9 @@ def test_programs_are_judged_by_the_sandbox_service(compose, served):
     )
     command = ["run", "--rm", "--no-deps", "--entrypoint", "python", "evaluator", "-c", program]
     for _ in range(2):  # the cells serve one evaluator after the other
-        assert compose(*command).stdout.strip() == str([1, 0, 0, 0] * 8 + [0, 0, 0])
+        assert compose(*command).stdout.strip() == str(
+            [1, 0, 0, 0] * 8 + [1, 1, 0]
+        )  # what would have stayed is refused
 
 
 def test_a_rejected_adapter_is_not_served(compose, served):

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .exchange import MESSAGE_LENGTH, BrokenTest, ask, described
-from .values import to_line
+from .exchange import MESSAGE_LENGTH, BrokenTest, described
+from .framing import MESSAGE, VERDICT
+from .peer import Peer
+from .start import Receive, Send
+from .values import to_json
+
+PROGRAM = 0  # the number of the program's function
 
 
-def run_tests(order: dict[str, Any], read_line: Callable[[], bytes], write_line: Callable[[bytes], None]) -> None:
-    """Executes `order["prompt"]` and `order["test"]`, calls `check`, and writes the verdict with the order's nonce."""
-
-    def call(line: bytes) -> bytes:
-        write_line(line)
-        return read_line()
+def run_tests(order: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Executes `order["prompt"]` and `order["test"]`, calls `check`, and sends the verdict with the order's nonce."""
+    peer = Peer(receive, lambda body: send(MESSAGE, body), trusting=False)
 
     def candidate(*arguments: Any, **keywords: Any) -> Any:
-        return ask(call, arguments, keywords)
+        return peer.request(PROGRAM, "call", *arguments, **keywords)
 
     verdict, detail = "passed", ""
     try:
@@ -31,7 +33,7 @@ def run_tests(order: dict[str, Any], read_line: Callable[[], bytes], write_line:
         verdict, detail = "broken", str(error)
     except BaseException as error:
         verdict, detail = "failed", ": ".join(part for part in described(error) if part)[:MESSAGE_LENGTH]
-    write_line(to_line({"verdict": verdict, "detail": detail, "nonce": order["nonce"]}))
+    send(VERDICT, to_json({"verdict": verdict, "detail": detail, "nonce": order["nonce"]}))
 
 
 def _load(order: dict[str, Any], candidate: Callable[..., Any]) -> Callable[..., Any]:

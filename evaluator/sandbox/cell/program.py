@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from .exchange import answer, described
-from .values import to_line
+from .exchange import described
+from .framing import FAILED, MESSAGE, READY
+from .peer import Peer
+from .start import Receive, Send
 
 
-def run_program(order: dict[str, Any], read_line: Callable[[], bytes], write_line: Callable[[bytes], None]) -> None:
-    """Executes `order["source"]`, says whether its function is there, then answers one call per line."""
+def run_program(order: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Executes `order["source"]`, says whether its function is there, then answers one call per message."""
     namespace: dict[str, Any] = {}
     try:
         exec(compile(order["source"], "<program>", "exec"), namespace)  # noqa: S102  (running it is the purpose)
         function = namespace[order["entry_point"]]
     except BaseException as error:
-        write_line(to_line({"failed": described(error)}))
+        send(FAILED, ": ".join(described(error)).encode(errors="replace"))
         return
-    write_line(to_line({"ready": True}))
-    while line := read_line():
-        write_line(answer(function, line))
+    peer = Peer(receive, lambda body: send(MESSAGE, body), trusting=True, exports=[function])
+    send(READY, b"")
+    while True:
+        peer.serve(receive())

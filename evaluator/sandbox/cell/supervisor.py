@@ -1,10 +1,9 @@
-"""The first process of a sandbox container ("cell"): runs one order after the other and cleans up between them.
+"""The first process of a sandbox container ("cell"): runs orders, each in namespaces of its own, and relays messages.
 
-It relays lines and judges nothing: the verdict is formed in another container. From the evaluator come `+LINE` (for the
-child) and `.` (end of this order); to it go `+LINE` (the child's), `-REASON` (the child gave none) and `.` (clean).
-Where a container cannot be made as it was, this process ends, and with it everything inside.
+It judges nothing: the verdict is formed in another container. When its evaluator goes away it ends what runs, and where
+the host gives a container no namespaces of its own, it runs one order only and ends itself, and with it everything inside.
 
-    python -m cell.supervisor                    talks over standard input and output
+    python -m cell.supervisor                    talks over standard input and output, and ends with them
     python -m cell.supervisor --connect SOCKET   calls the evaluator at a socket, again and again
 """
 
@@ -12,63 +11,143 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import sys
 import time
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any
 
-from . import confinement, leftovers
-from .child import LONGEST_LINE, Child, Gone
-from .values import from_line
+from . import confinement
+from .child import NOT_CONFINED, Child, Gone
+from .framing import END, GONE, HELLO, MESSAGE, ORDER, BadFrame, Frames, frame
 
 RETRY_SECONDS = 0.2
+ENGINE_PATIENCE = 10.5
+"""Seconds that a container must have run for the engine to restart it at once; after shorter ones it waits, up to minutes."""
+
+
+class EvaluatorGone(Exception):
+    """The evaluator closed the connection."""
+
+
+class Stopped(Exception):
+    """The evaluator ended the order while its process worked."""
+
+
+class Link:
+    """The connection to the evaluator, as a descriptor to read and one to write."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self._source, self._target = source, target
+        self._frames = Frames()
+
+    def send(self, kind: bytes, body: bytes = b"") -> None:
+        """Sends a message. Raises EvaluatorGone."""
+        data = memoryview(frame(kind, body))
+        try:
+            while data:
+                data = data[os.write(self._target, data) :]
+        except OSError:
+            raise EvaluatorGone from None
+
+    def receive(self) -> tuple[bytes, bytes]:
+        """The next message. Raises EvaluatorGone."""
+        while not (message := self._frames.take()):
+            self._read()
+        return message
+
+    def look(self) -> None:
+        """Raises Stopped or EvaluatorGone, if that has arrived; does not wait."""
+        poller = select.poll()
+        poller.register(self._source, select.POLLIN)
+        while poller.poll(0):
+            self._read()
+        if message := self._frames.take():
+            assert message[0] == END
+            raise Stopped
+
+    def _read(self) -> None:
+        try:
+            received = os.read(self._source, 2**20)
+        except OSError:
+            raise EvaluatorGone from None
+        if not received:
+            raise EvaluatorGone
+        self._frames.feed(received)
 
 
 def main(arguments: list[str]) -> None:
-    """Proves the confinement, then serves evaluators until the input ends."""
+    """Proves the confinement, then serves evaluators; returns where this container must not go on."""
     confinement.become_untouchable()
-    hello = json.dumps({"gaps": confinement.gaps()}).encode() + b"\n"
+    own_namespaces, gaps = _proof()
+    hello = {"gaps": gaps, "reusable": own_namespaces}
     if not arguments:
-        serve(sys.stdin.buffer, sys.stdout.buffer, hello)
+        serve(Link(0, 1), hello, own_namespaces)
         return
-    while True:
-        with _connected(arguments[1]) as connection:
-            serve(connection.makefile("rb"), connection.makefile("wb"), hello)
+    path, started, going_on = arguments[1], time.monotonic(), True
+    while going_on:
+        with _connected(path) as connection:
+            key = {"key": Path(path).with_name("key").read_text()}
+            going_on = serve(Link(connection.fileno(), connection.fileno()), {**hello, **key}, own_namespaces)
+    time.sleep(max(0.0, started + ENGINE_PATIENCE - time.monotonic()))
 
 
-def serve(orders: BinaryIO, replies: BinaryIO, hello: bytes) -> None:
-    """Runs the orders of one evaluator."""
-    settings = confinement.own_settings()
-    _send(replies, hello)
-    while line := orders.readline(LONGEST_LINE):
-        _serve_one(line[1:], orders, replies)
-        leftovers.kill_everything()
-        leftovers.empty_temporary_files()
-        if leftovers.found() or confinement.own_settings() != settings:
-            sys.exit(1)
-        _send(replies, b".\n")
+def _proof() -> tuple[bool, list[str]]:
+    """Whether orders get namespaces of their own here, and what is missing of the confinement."""
+    if gaps := confinement.gaps():
+        return False, gaps
+    for own_namespaces in (True, False):
+        child = Child(own_namespaces=own_namespaces, seconds=30.0, cpu_seconds=30.0, while_waiting=lambda: None)
+        try:
+            _, found = child.ask(ORDER, json.dumps({"role": "proof", "own_namespaces": own_namespaces}).encode())
+            return own_namespaces, json.loads(found)
+        except Gone as reason:
+            why = str(reason)
+        finally:
+            child.end()
+    return False, [f"no process can be confined in it: {why}"]
 
 
-def _serve_one(line: bytes, orders: BinaryIO, replies: BinaryIO) -> None:
-    deadline = time.monotonic() + from_line(line)["seconds"]
-    child = Child()
+def serve(link: Link, hello: dict[str, Any], own_namespaces: bool) -> bool:
+    """Runs the orders of one evaluator. Returns whether this container may serve another one."""
     try:
+        link.send(HELLO, json.dumps(hello).encode())
         while True:
-            _send(replies, b"+" + child.ask(line, deadline))
-            line = orders.readline(LONGEST_LINE)
-            if not line.startswith(b"+"):
+            _, order = link.receive()
+            _serve_one(order, link, own_namespaces)
+            link.send(END)
+            if not own_namespaces:
+                return False
+    except EvaluatorGone:
+        return own_namespaces
+
+
+def _serve_one(order: bytes, link: Link, own_namespaces: bool) -> None:
+    limits = json.loads(order)
+    child = Child(
+        own_namespaces=own_namespaces,
+        seconds=limits["seconds"],
+        cpu_seconds=limits["cpu_seconds"],
+        while_waiting=link.look,
+    )
+    try:
+        kind, body = ORDER, order
+        while True:
+            link.send(*child.ask(kind, body))
+            kind, body = link.receive()
+            if kind != MESSAGE:
                 return
-            line = line[1:]
     except Gone as reason:
-        _send(replies, f"-{reason}\n".encode())
-        orders.readline(LONGEST_LINE)  # the end of this order
+        if str(reason) == NOT_CONFINED:
+            raise RuntimeError(str(reason)) from None
+        link.send(GONE, str(reason).encode())
+        while link.receive()[0] != END:
+            pass
+    except Stopped:
+        pass
     finally:
-        child.close()
-
-
-def _send(replies: BinaryIO, line: bytes) -> None:
-    replies.write(line)
-    replies.flush()
+        child.end()
 
 
 def _connected(path: str) -> socket.socket:
@@ -86,5 +165,5 @@ def _connected(path: str) -> socket.socket:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (BrokenPipeError, ConnectionError):
-        os._exit(0)  # the evaluator is gone
+    except (RuntimeError, BadFrame, OSError, ValueError):
+        os._exit(1)  # whatever it was, this container is not trusted again

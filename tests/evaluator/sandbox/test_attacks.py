@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from evaluator.sandbox import Program, run_programs
+from evaluator.sandbox import Program, owner, run_programs
 from evaluator.sandbox.docker_cells import DockerCells
 
 pytestmark = pytest.mark.containers
 
 ATTACKS: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("attacks.yaml").read_text())
+ROOT = Path(__file__).parents[3]
 PROMPT = 'def solve(x: int):\n    """Returns the secret number of x."""\n'
 GOT_WHAT_IT_WANTED = "def check(candidate):\n    assert candidate(1) is True\n"
 
-# What a program sees of others: files, processes, queues, shared memory, and what was done to the first process.
-LOOK_AROUND = """    import os, resource
+# What a program sees of others: files, processes, and what was done to the first process of its world, which is itself.
+LOOK_AROUND = """    import ctypes, os
     return {
-        "files": os.listdir("/tmp") + (os.listdir("/dev/mqueue") if os.path.isdir("/dev/mqueue") else []),
-        "processes": [name for name in os.listdir("/proc") if name.isdigit() and int(name) not in (1, os.getpid())],
-        "shared memory": [open(f"/proc/sysvipc/{name}").read().count("\\n") - 1 for name in ("shm", "sem", "msg")],
-        "priority": os.getpriority(os.PRIO_PROCESS, 1),
+        "files": os.listdir("/tmp") + os.listdir("/proc") + os.listdir("/run"),
+        "process": os.getpid(),
+        "others": [number for number in range(2, 400) if os.path.exists(f"/proc/{number}") or not ctypes.CDLL(None).kill(number, 0)],
+        "priority": (os.getpriority(os.PRIO_PROCESS, 1), os.sched_getscheduler(1)),
         "one processor only": len(os.sched_getaffinity(1)) < os.cpu_count(),
-        "few descriptors": resource.prlimit(1, resource.RLIMIT_NOFILE)[0] < 1000,
     }
 """
-NOTHING = {
-    "files": [],
-    "processes": [],
-    "shared memory": [0, 0, 0],
-    "priority": 0,
-    "one processor only": False,
-    "few descriptors": False,
-}
+NOTHING = {"files": [], "process": 1, "others": [], "priority": (0, 0), "one processor only": False}
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +107,49 @@ def test_honest_programs_beside_attackers_are_judged_as_alone(engine):
 
 
 def test_no_container_stays_when_the_evaluator_is_done(engine):
+    before = set(containers_of_this_process(engine))
     with DockerCells() as pool:
-        pool.cells(2)
-        image = pool._image
-        assert len(engine.containers.list(filters={"ancestor": image, "status": "running"})) >= 2
-        mine = [cell._stream._container.id for cell in pool._cells]
-    left = {container.id for container in engine.containers.list(all=True, ignore_removed=True)}
-    assert not left & set(mine)
+        pool.prepare(2)
+        with pool.pair():
+            assert len(containers_of_this_process(engine)) >= len(before) + 2
+    assert set(containers_of_this_process(engine)) == before
+
+
+def test_no_container_stays_when_the_evaluator_is_killed_while_a_program_busies_every_processor(engine, tmp_path):
+    busy = "    import os\n    [os.fork() for _ in range(5)]\n    while True: pass\n"
+    script = (
+        "from evaluator.sandbox import Program, run_programs\n"
+        f"run_programs([Program('busy', {PROMPT!r}, {busy!r}, {GOT_WHAT_IT_WANTED!r}, 'solve')], timeout=60, wall_timeout=60)\n"
+    )
+    evaluator = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    wait_until(lambda: len(containers_labelled(engine, f" {evaluator.pid} ")) >= 2)
+    time.sleep(2)
+    evaluator.kill()
+    evaluator.wait()
+    wait_until(lambda: not containers_labelled(engine, f" {evaluator.pid} "))
+
+
+def test_what_a_dead_evaluator_left_is_removed_by_the_next(engine):
+    with DockerCells() as pool:
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        label = owner.this_process().replace(f" {os.getpid()} ", f" {dead.pid} ")
+        dead.wait()
+        left = engine.containers.create(pool._image, labels={owner.LABEL: label})
+    with DockerCells():
+        assert left.id not in {container.id for container in engine.containers.list(all=True, ignore_removed=True)}
+
+
+def containers_labelled(engine, text):
+    found = engine.containers.list(all=True, filters={"label": owner.LABEL}, ignore_removed=True)
+    return [container.id for container in found if text in container.labels[owner.LABEL]]
+
+
+def containers_of_this_process(engine):
+    return containers_labelled(engine, owner.this_process())
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

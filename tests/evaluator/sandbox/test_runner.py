@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evaluator.sandbox import Program, docker_cells, run_programs
+from evaluator.sandbox.cell.framing import LONGEST
 from evaluator.sandbox.docker_cells import DockerCells
 from evaluator.sandbox.judging import judge
 from schemas.errors import UserError
@@ -86,10 +87,22 @@ def test_a_programs_words_cannot_move_the_terminal(engine):
 
 
 @pytest.mark.containers
-@pytest.mark.parametrize("test", ["def check(", "pass\n", "def check(c):\n    c(lambda: 1)\n"])
+@pytest.mark.parametrize("test", ["def check(", "pass\n"])
 def test_a_task_whose_own_tests_do_not_run_is_no_programs_failure(test, engine):
     with pytest.raises(UserError, match="tests of this task do not run"):
         run_programs([program(test=test)])
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize(
+    "completion", ["    x[0] = object()\n", "    x[0] = lambda: 1\n    return x\n", "    return f\n"]
+)
+def test_whatever_a_program_leaves_in_an_argument_only_that_program_fails(completion, engine):
+    test = "def check(candidate):\n    x = [2, 1]\n    y = candidate(x)\n    candidate(x)\n    candidate([y])\n    assert x == [1, 2]\n"
+    results = run_programs(
+        [program(completion, test), program("    x.sort() if len(x) > 1 else x\n", test)], parallel=1
+    )
+    assert [result.outcome for result in results] == ["failed", "passed"]
 
 
 @pytest.mark.containers
@@ -102,6 +115,7 @@ def test_a_task_whose_own_tests_do_not_run_is_no_programs_failure(test, engine):
         ({"cap_drop": []}, "capabilities"),
         ({"security_opt": []}, "gain privileges"),
         ({"security_opt": ["no-new-privileges:true", "seccomp=unconfined"]}, "system call filter"),
+        ({"security_opt": ["no-new-privileges:true"]}, "sockets beside the network, of families"),
         ({"pids_limit": None}, "processes are not limited"),
         ({"mem_limit": None, "memswap_limit": None}, "memory is not limited"),
         ({"init": True}, "first process"),
@@ -116,17 +130,52 @@ def test_a_container_with_a_gap_runs_nothing(change, gap, engine, monkeypatch):
 @pytest.mark.containers
 def test_a_verdict_counts_only_with_the_programs_own_nonce(engine, monkeypatch):
     with DockerCells() as pool:
-        cells = pool.cells(2)
-        assert judge(program(), *cells, timeout=3).passed
-        nonces = iter(["a" * 32])
-        monkeypatch.setattr("evaluator.sandbox.judging.secrets.token_hex", lambda _: next(nonces))
-        monkeypatch.setattr("evaluator.sandbox.judging.secrets.compare_digest", lambda told, own: told == "b" * 32)
-        assert not judge(program(), *cells, timeout=3).passed
+        pool.prepare(2)
+        with pool.pair() as cells:
+            assert judge(program(), *cells, timeout=3).passed
+            monkeypatch.setattr("evaluator.sandbox.judging.secrets.compare_digest", lambda told, own: told == b"b" * 32)
+            assert not judge(program(), *cells, timeout=3).passed
 
 
 @pytest.mark.containers
 def test_a_container_killed_in_the_middle_costs_one_more_try(engine):
     with DockerCells() as pool:
-        first, _ = pool.cells(2)
-        first._stream._container.kill()
+        pool.prepare(2)
+        with pool.pair() as (first, _):
+            first._stream._container.kill()
         assert run_programs([program()], parallel=1, pool=pool)[0].passed
+
+
+@pytest.mark.containers
+def test_processor_time_is_counted_over_all_that_a_program_starts(engine):
+    forks = """    import os, time
+    for _ in range(6):
+        if os.fork() == 0:
+            while time.process_time() < 0.7: pass
+            os._exit(0)
+        os.wait()
+    return x + 1
+"""
+    assert run_programs([program(forks)], timeout=1)[0].outcome == "timed_out"
+    assert run_programs([program(forks)], timeout=20)[0].passed
+
+
+@pytest.mark.containers
+def test_where_the_host_gives_no_namespaces_each_container_runs_one_order(engine, monkeypatch):
+    profile = docker_cells.SECCOMP.read_text().replace('"mount", "unshare"', '"mount"')
+    options = ["no-new-privileges:true", f"seccomp={profile}"]
+    monkeypatch.setattr(docker_cells, "CONFINEMENT", {**docker_cells.CONFINEMENT, "security_opt": options})
+    leave = (
+        "    import os\n    open('/tmp/left', 'w')\n    os.fork() or __import__('time').sleep(60)\n    return x + 1\n"
+    )
+    look = "    import os\n    return x + 1 if os.listdir('/tmp') == [] else 0\n"
+    results = run_programs([program(leave), program(look), program(look), program("    return x\n")], parallel=1)
+    assert [result.passed for result in results] == [True, True, True, False]
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize("extra", [-100, 0, 100])
+def test_an_answer_as_long_as_the_longest_disturbs_no_later_program(extra, engine):
+    long = f"    return 'x' * ({LONGEST} + {extra} - 29)\n"
+    results = run_programs([program(long), program(), program("    return x\n"), program()], parallel=1)
+    assert [result.passed for result in results] == [False, True, False, True]
