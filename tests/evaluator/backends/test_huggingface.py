@@ -1,9 +1,14 @@
 """Batches, padding and beams: none of them may change an answer."""
 
-import pytest
+import shutil
 
+import pytest
+from safetensors.torch import load_file, save_file
+
+from evaluator.__main__ import main
 from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import SUITES
+from schemas.errors import UserError
 
 
 @pytest.fixture
@@ -64,3 +69,15 @@ def test_beams_find_other_answers_than_greedy_decoding(model_of, small_data):
 def test_dropout_is_off_while_scoring(model_of, small_data):
     model = model_of(12)
     assert not any(module.training for module in model.model.modules())
+
+
+def test_a_model_that_gives_no_numbers_is_refused(tmp_path, tiny_base, small_data):
+    broken = shutil.copytree(tiny_base, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    runs = str(tmp_path / "runs")
+    with pytest.raises(UserError, match="logits are not finite"):
+        main(
+            [str(broken), "--base-only", "--suite", "commonsense_170k", "--data", str(small_data), "--directory", runs]
+        )

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from evaluator.backends.context_window import left_truncated
 from evaluator.backends.prefix_scores import inner_nodes, score
 from tests.evaluator.conftest import ROOT
 
@@ -25,16 +24,6 @@ def test_a_continuation_is_the_product_of_its_tokens():
     (first, first_greedy), (second, second_greedy), (third, third_greedy) = score(requests, predictions)
     assert [math.exp(value) for value in (first, second, third)] == pytest.approx([0.06, 0.54, 0.4])
     assert (first_greedy, second_greedy, third_greedy) == (False, True, False)
-
-
-def test_a_long_prompt_loses_its_beginning_and_one_token_of_the_window_stays_free():
-    prompt = [1, 2, 3, 4, 5]
-    assert left_truncated([(None, prompt, [8, 9]), (None, prompt, [8])], 5) == [
-        (None, [4, 5], [8, 9]),
-        (None, [3, 4, 5], [8]),
-    ]
-    assert left_truncated([(None, prompt, [8])], 7) == [(None, prompt, [8])]
-    assert left_truncated([(None, prompt, [8] * 9)], 7) == [(None, [5], [8] * 9)]
 
 
 PROGRAM = """

@@ -1,11 +1,9 @@
 """`python -m evaluator RUN --suite NAME`: what it writes, reuses and refuses."""
 
 import hashlib
-import json
 import shutil
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from evaluator.__main__ import main
 from schemas.errors import UserError
@@ -26,7 +24,7 @@ def read(directory):
     return report, [Sample.model_validate_json(line) for line in lines.splitlines()]
 
 
-def test_a_report_holds_both_arms_and_every_sample(lora_run, small_data):
+def test_a_report_holds_both_variants_and_every_sample(lora_run, small_data):
     report, samples = score(lora_run, small_data)
     assert report.adapter.name == "lora"
     assert set(report.macro) == {"adapter", "base"}
@@ -39,20 +37,6 @@ def test_a_report_holds_both_arms_and_every_sample(lora_run, small_data):
                 given.correct, given.wrong, given.unparsed, given.unscored,
             ]  # fmt: skip
     assert report.tasks["commonsense_170k_boolq"].floor == 0.5
-
-
-def test_every_outcome_follows_from_its_sample(lora_run, small_data):
-    _, samples = score(lora_run, small_data)
-    for sample in samples:
-        expected = "unparsed" if sample.parsed is None else "correct" if sample.parsed == sample.target else "wrong"
-        assert sample.outcome == expected
-
-
-def test_the_protocol_names_what_deviates(lora_run, small_data):
-    report, _ = score(lora_run, small_data)
-    assert "no beams" in report.protocol
-    assert "hellaswag" in report.protocol
-    assert "not the published items (or not checked): boolq, piqa" in report.protocol
 
 
 def test_limit_and_tasks_narrow_the_suite(lora_run, small_data):
@@ -104,65 +88,8 @@ def test_a_base_alone_has_its_own_directory(tiny_base, tmp_path, small_data):
     assert (report.adapter, set(report.macro), {s.variant for s in samples}) == (None, {"base"}, {"base"})
 
 
-def test_an_adapter_of_another_base_is_refused(lora_run, tiny_base, tmp_path, small_data):
-    other = shutil.copytree(tiny_base, tmp_path / "other")
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
-    with pytest.raises(UserError, match="trained on another base model"):
-        score(lora_run, small_data, "--base", str(other))
-    assert not (lora_run / "evaluation").exists()
-
-
-def test_a_changed_byte_in_the_adapter_is_refused(lora_run, small_data):
-    weights = lora_run / "adapter" / "adapter_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(UserError, match="sha256 differs"):
-        score(lora_run, small_data)
-
-
 def test_an_adapter_that_does_nothing_is_an_error(tmp_path, tiny_base, small_data):
     run = make_run(tmp_path / "runs" / "idle", tiny_base, "lora", spread=1e-12)
     with pytest.raises(UserError, match="equal the base's on all 24 items"):
         score(run, small_data)
     assert not (run / "evaluation").exists()
-
-
-def test_a_model_that_gives_no_numbers_is_refused(tmp_path, tiny_base, small_data):
-    broken = shutil.copytree(tiny_base, tmp_path / "broken")
-    tensors = load_file(broken / "model.safetensors")
-    tensors["model.norm.weight"][0] = float("nan")
-    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    runs = str(tmp_path / "runs")
-    with pytest.raises(UserError, match="logits are not finite"):
-        main(
-            [str(broken), "--base-only", "--suite", "commonsense_170k", "--data", str(small_data), "--directory", runs]
-        )
-
-
-def test_missing_data_says_where_to_get_them(lora_run, tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
-        score(lora_run, tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no task of suite") as caught:
-        score(lora_run, tmp_path)
-    assert "boolq/test.json" in caught.value.fix
-    with pytest.raises(UserError, match="needs local files") as caught:
-        main([str(lora_run), "--suite", "commonsense_170k"])
-    assert "LLM-Adapters" in caught.value.fix
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ({"instruction": "?", "answer": "maybe"}, "'maybe', expected one of true|false"),
-        ({"instruction": " ", "answer": "true"}, "no instruction"),
-        ({"instruction": "?"}, "answer is None"),
-        (["?"], "not an object"),
-    ],
-)
-def test_a_row_that_does_not_fit_is_named(lora_run, tmp_path, row, message):
-    (tmp_path / "data" / "boolq").mkdir(parents=True)
-    (tmp_path / "data" / "boolq" / "test.json").write_text(json.dumps([{"instruction": "?", "answer": "true"}, row]))
-    with pytest.raises(UserError) as caught:
-        score(lora_run, tmp_path / "data")
-    assert message in str(caught.value)
-    assert "item 1" in str(caught.value)

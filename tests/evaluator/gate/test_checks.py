@@ -69,11 +69,6 @@ def test_an_unknown_task_is_refused_with_the_nearest_name(runs: Runs, policy: Po
     assert error.value.fix == "did you mean boolq?"
 
 
-def test_a_required_task_that_is_not_in_the_report_is_refused(runs: Runs, policy: Policy) -> None:
-    with pytest.raises(UserError, match="required tasks are not in the report: winogrande"):
-        judge(runs["echo"], runs["lora"], policy("kind: unparsed, limit: 5", tasks="[boolq, winogrande]"))
-
-
 def test_a_baseline_is_needed_where_a_check_speaks_of_one(runs: Runs, policy: Policy) -> None:
     path = policy("kind: non_inferiority, against: baseline, margin: 5")
     with pytest.raises(UserError, match="none is named"):
@@ -132,45 +127,10 @@ def test_items_without_a_score_mean_no_verdict_unless_allowed(
     assert judge(run, "base", policy(check, unscored=4)) == 0
 
 
-def test_an_item_without_a_score_counts_against_the_adapter_on_either_side(
-    evaluation: Callable[..., Path], policy: Policy, tmp_path: Path
-) -> None:
-    adapter, base = [3] * 10 + [1] * 90, [1] * 10 + [0] * 80 + [3] * 10
-    run = evaluation(tmp_path / "run", {"boolq": {"base": base, "adapter": adapter}})
-    judge(run, "base", policy("kind: superiority, against: base", unscored=10))
-    task = Verdict.read(run / "verdict.json").comparisons[0].tasks["boolq"]
-    assert (task.candidate, task.baseline) == (0.9, 0.2)
-    assert (task.fixed, task.broken) == (80, 10)
-
-
 def test_nan_never_passes() -> None:
     nowhere = Interval.model_construct(low=math.nan, high=math.nan, level=0.95)
     with pytest.raises(UserError, match="not a number"):
         decide(nowhere, 0.0)
-
-
-def test_several_seeds_per_side_widen_the_interval(
-    evaluation: Callable[..., Path], tmp_path: Path, policy: Policy
-) -> None:
-    generator = np.random.default_rng(0)
-    base = [int(x) for x in generator.random(300) < 0.5]
-
-    def seeds(name: str, rates: tuple[float, ...]) -> list[Path]:
-        return [
-            evaluation(
-                tmp_path / f"{name}{seed}", {"boolq": {"base": base, "adapter": generator.binomial(1, rate, 300)}}
-            )
-            for seed, rate in enumerate(rates)
-        ]
-
-    echo, lora = seeds("echo", (0.85, 0.75, 0.80)), seeds("lora", (0.70, 0.60, 0.65))
-    path = policy("kind: superiority, against: baseline")
-    one = gate.gate(echo[:1], [str(lora[0])], GatePolicy.from_yaml(path)).comparisons[-1]
-    many = gate.gate(echo, [str(run) for run in lora], GatePolicy.from_yaml(path)).comparisons[-1]
-    assert one.seed_standard_error is None
-    assert many.seed_standard_error == pytest.approx(0.05 * math.sqrt(2 / 3), rel=0.5)
-    assert many.macro.standard_error > one.macro.standard_error
-    assert many.candidates == ("echo0", "echo1", "echo2")
 
 
 def seeds_of(tmp_path: Path, evaluation: Callable[..., Path], broken: list[float]) -> list[Path]:

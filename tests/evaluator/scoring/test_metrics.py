@@ -1,14 +1,9 @@
 """Counts, intervals and averages, against figures worked out elsewhere."""
 
-from types import SimpleNamespace
-
 import pytest
-from rich.progress import Progress
+from statsmodels.stats.proportion import proportion_confint
 
-from evaluator.scoring.caching_model import RecordingModel
 from evaluator.scoring.metrics import macro_average, majority_floor, score_task, wilson_interval
-from evaluator.scoring.response_cache import ResponseStore
-from schemas.errors import UserError
 from schemas.evaluation.eval_report import Sample, TaskRecord
 
 
@@ -50,13 +45,9 @@ def test_the_floor_is_the_most_frequent_labels_share():
     assert majority_floor(samples(["wrong"] * 3, "a") + samples(["wrong"], "b")) == 0.75
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_a_likelihood_that_is_no_number_is_refused_and_not_kept(tmp_path, value):
-    model = SimpleNamespace(loglikelihood=lambda requests, disable_tqdm: [(value, False)])
-    store = ResponseStore(tmp_path / "answers.jsonl")
-    with Progress(disable=True) as progress:
-        recording = RecordingModel(lambda: model, store, 4, progress, "test")
-        with pytest.raises(UserError, match="not a finite number"):
-            recording.loglikelihood([SimpleNamespace(task_name="t", args=("question", " A"))])
-    assert len(store) == 0
-    assert not store.path.exists()
+@pytest.mark.parametrize(("correct", "total"), [(0, 20), (13, 20), (20, 20), (2034, 3270)])
+def test_wilson_is_that_of_statsmodels(correct, total):
+    interval = wilson_interval(correct, total, 0.95)
+    assert (interval.low, interval.high) == pytest.approx(
+        proportion_confint(correct, total, method="wilson"), abs=1e-12
+    )

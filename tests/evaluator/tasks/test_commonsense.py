@@ -1,11 +1,14 @@
-"""Reading a label from an output, quirks included (commonsense_protocol.md, section 2.4), through lm-eval's own filter."""
+"""Reading a label from an output, quirks included through lm-eval's own filter."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import SUITES
+from schemas.errors import UserError
+from tests.evaluator.commands.test_score import score
 
 QUIRKS = [
     ("boolq", " the correct answer is true", "true"),
@@ -50,13 +53,31 @@ def test_the_leftmost_case_sensitive_label_counts(tasks, task, output, answer):
     assert instance.filtered_resps["leftmost"] == (answer or "[invalid]")
 
 
-def test_both_variants_hold_the_eight_tasks_and_say_their_version(tasks):
+def test_greedy_and_beams_hold_the_eight_tasks_and_say_their_version(tasks):
     assert len(tasks) == 8
     assert {task.VERSION for task in tasks.values()} == {1.0}
 
 
-def test_both_variants_generate_32_tokens_without_sampling(tasks):
+def test_greedy_and_beams_generate_32_tokens_without_sampling(tasks):
     for name, task in tasks.items():
         settings = task.config.generation_kwargs
         assert (settings["max_gen_toks"], settings["do_sample"]) == (32, False)
         assert settings.get("num_beams", 1) == (4 if "beam4" in name else 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"instruction": "?", "answer": "maybe"}, "'maybe', expected one of true|false"),
+        ({"instruction": " ", "answer": "true"}, "no instruction"),
+        ({"instruction": "?"}, "answer is None"),
+        (["?"], "not an object"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(lora_run, tmp_path, row, message):
+    (tmp_path / "data" / "boolq").mkdir(parents=True)
+    (tmp_path / "data" / "boolq" / "test.json").write_text(json.dumps([{"instruction": "?", "answer": "true"}, row]))
+    with pytest.raises(UserError) as caught:
+        score(lora_run, tmp_path / "data")
+    assert message in str(caught.value)
+    assert "item 1" in str(caught.value)

@@ -2,13 +2,9 @@
 
 import json
 
-import pytest
-
-from evaluator.__main__ import main
 from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import SUITES
 from evaluator.tasks.yaml_files import task_configs
-from schemas.errors import UserError
 from tests.evaluator.commands.test_score import score
 
 
@@ -29,7 +25,7 @@ def test_gsm8k_is_5_shot_with_strict_and_flexible_answers(lora_run, real_data):
     assert len(load_tasks(SUITES["gsm8k"], real_data, None).tasks["gsm8k"].eval_docs) == 1319
 
 
-def test_both_arms_are_given_the_same_shots(lora_run, real_data):
+def test_both_variants_are_given_the_same_shots(lora_run, real_data):
     _, samples = score(lora_run, real_data, "--limit", "2", suite="gsm8k")
     prompts = {variant: [s.prompt for s in samples if s.variant == variant] for variant in ("base", "adapter")}
     assert prompts["base"] == prompts["adapter"]
@@ -41,23 +37,6 @@ def test_mmlu_samples_stand_alone_within_their_subject_and_name_the_choice(lora_
     assert {s.cluster for s in samples} == {None}
     assert all(s.parsed in "ABCD" and s.target in "ABCD" for s in samples)
     assert {s.outcome for s in samples} <= {"correct", "wrong"}
-
-
-def test_a_subject_with_a_missing_split_is_refused(lora_run, tmp_path):
-    (tmp_path / "mmlu" / "test").mkdir(parents=True)
-    (tmp_path / "mmlu" / "test" / "anatomy_test.csv").write_text("question,choice0,choice1,choice2,choice3,answer\n")
-    with pytest.raises(UserError, match="an MMLU file is missing"):
-        score(lora_run, tmp_path, suite="mmlu")
-
-
-@pytest.mark.parametrize("line", ["q,a,b,c,d,4", "q,a,b,c,d,", "q,a,b,c,1", "q,a,b,c,d,1,more"])
-def test_a_mmlu_row_that_does_not_fit_is_named(lora_run, tmp_path, line):
-    for split in ("dev", "test"):
-        (tmp_path / "mmlu" / split).mkdir(parents=True)
-        header = "question,choice0,choice1,choice2,choice3,answer\n"
-        (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text(f"{header}q,a,b,c,d,0\n{line}\n")
-    with pytest.raises(UserError, match="row 2 does not fit"):
-        score(lora_run, tmp_path, suite="mmlu")
 
 
 ROWS = {
@@ -87,20 +66,3 @@ def test_the_stock_commonsense_tasks_read_local_splits(lora_run, tmp_path):
     assert "acc_norm" in report.tasks["hellaswag"].variants["base"].secondary
     by_task = {sample.task: sample for sample in samples}
     assert [by_task[name].target for name in ("boolq", "winogrande", "arc_easy")] == ["yes", "A beat B since A", "b"]
-
-
-def test_a_stock_task_without_its_scored_split_is_refused(lora_run, tmp_path):
-    (tmp_path / "gsm8k").mkdir()
-    (tmp_path / "gsm8k" / "train.jsonl").write_text('{"question": "?", "answer": "#### 1"}\n')
-    with pytest.raises(UserError, match="scored on its split 'test'"):
-        score(lora_run, tmp_path, suite="gsm8k")
-
-
-def test_without_local_files_and_hub_the_error_says_what_to_do(lora_run, monkeypatch, tmp_path):
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match="the data of suite gsm8k cannot be loaded") as caught:
-        main([str(lora_run), "--suite", "gsm8k"])
-    assert "--data DIR" in caught.value.fix

@@ -9,9 +9,6 @@ import pytest
 
 from evaluator.comparison.bootstrap import Distribution, SeedNoise, resample_mean
 from evaluator.comparison.significance import holm
-from evaluator.gate.table import points
-from schemas.evaluation.eval_report import Interval
-from schemas.evaluation.verdict import Difference
 from studies.analysis.contrasts import equivalence_p_value, finding
 from studies.analysis.power import Noise
 
@@ -107,34 +104,3 @@ def test_the_detectable_effect_is_detected_80_percent_of_the_time() -> None:
         distribution(answers(generator, deviation, truth), generator).interval(0.95).low > 0 for _ in range(simulations)
     ]
     assert 0.7 <= np.mean(seen) <= 0.95
-
-
-def test_more_seeds_and_more_items_are_found_that_show_the_wanted_difference() -> None:
-    noise = Noise(seed_deviation=0.02, item_error=0.002)
-    seeds = noise.seeds_for(0.01, 0.05)
-    assert seeds is not None
-    assert noise.detectable(seeds, 0.05) <= 0.01 < noise.detectable(seeds - 1, 0.05)
-    factor = Noise(0.002, 0.01).items_factor_for(0.01, 5, 0.05)
-    assert factor is not None
-    assert Noise(0.002, 0.01 / math.sqrt(factor)).detectable(5, 0.05) == pytest.approx(0.01, rel=1e-3)
-
-
-def test_seeds_and_items_are_found_that_together_show_the_wanted_difference() -> None:
-    noise = Noise(seed_deviation=0.06, item_error=0.008)
-    design = noise.design_for(0.01, 0.05)
-    assert design is not None
-    seeds, factor = design
-    assert Noise(0.06, 0.008 / math.sqrt(factor)).detectable(seeds, 0.05) <= 0.01
-
-
-def test_what_no_number_of_seeds_or_items_shows_is_said_so() -> None:
-    assert Noise(0.001, 0.02).seeds_for(0.01, 0.05) is None
-    assert Noise(0.05, 0.001).items_factor_for(0.01, 5, 0.05) is None
-
-
-def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
-    interval = Interval(low=-0.0053, high=0.0051, level=0.95)
-    tiny = Difference(
-        estimate=-0.00004, standard_error=0.0026, interval=interval, p_value=0.99, minimum_detectable_effect=0.007
-    )
-    assert points(tiny) == "+0.0 [-0.5, +0.5]"
