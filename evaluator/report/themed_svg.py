@@ -68,7 +68,7 @@ def to_svg(drawn: Figure, name: str, description: str) -> Markup:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
-    text = re.sub(r"font: ([^;\"']*?)'DejaVu Sans'[^;\"]*", r"font: \1var(--font)", text)
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", text)  # in `font:` and in `font-family:`
     size = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     head = (
         f'<svg role="img" aria-label="{escape(description)}" style="max-width:{float(size[1]) * 1.25:.0f}px"'

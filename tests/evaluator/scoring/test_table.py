@@ -1,5 +1,7 @@
 """The scores for people."""
 
+import io
+
 from rich.console import Console
 
 from evaluator.scoring.table import score_table
@@ -7,9 +9,9 @@ from schemas.evaluation.eval_report import EvalReport
 
 
 def shown(run):
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=140, file=io.StringIO())
     console.print(score_table(EvalReport.read(run / "evaluation" / "quickstart" / "report.json")))
-    return [line.split() for line in console.export_text().splitlines()]
+    return [line.replace("│", " ").split() for line in console.file.getvalue().splitlines()]
 
 
 def test_a_row_has_both_variants_with_floor_unparsed_and_interval(evaluation, tmp_path):
