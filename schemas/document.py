@@ -138,7 +138,7 @@ def sha256_of(path: Path) -> str:
 def write_atomically(path: Path, data: bytes) -> Path:
     """Writes beside the target, flushes to the disk, then renames: the path holds the old bytes or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.staged-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

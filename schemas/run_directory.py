@@ -39,6 +39,11 @@ class RunDirectory:
         """One JSON object per logged optimizer step."""
         return self.root / "metrics.jsonl"
 
+    @property
+    def trackers(self) -> Path:
+        """What TensorBoard and other trackers write."""
+        return self.root / "trackers"
+
     def evaluation(self, suite: str) -> Path:
         """The folder of one suite's `report.json` and `samples.jsonl`."""
         return self.root / "evaluation" / suite

@@ -12,8 +12,10 @@ from rich.console import Console
 from schemas.run_directory import RunDirectory
 from schemas.training.adapter_manifest import TrainingRecord
 from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.overwrite import take_place
+from trainer.checkpoint.own_files import refuse_unwritable
 from trainer.checkpoint.provenance import device_name, identity_of
-from trainer.checkpoint.resume import state_to_go_on_from, where_to_start
+from trainer.checkpoint.resume import where_to_start
 from trainer.checkpoint.run_lock import sole_session
 from trainer.checkpoint.state import TrainingState
 from trainer.data.dataset import TrainingData, load_training_data
@@ -34,7 +36,7 @@ def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> 
     Args:
         config: the run.
         console: where to report.
-        overwrite: forget what the run directory holds.
+        overwrite: train anew beside the run that the directory holds, and replace that one when the new adapter stands.
 
     Raises:
         UserError: config, data, base model or an earlier run do not allow it.
@@ -62,9 +64,12 @@ def _train(
         return
 
     # All that can be wrong is found before the weights are read.
+    decided_by_first(accelerator, lambda: refuse_unwritable(run))
     base = read_base(config)
     data = load_training_data(config, base.tokenizer, quiet=console.quiet)
-    state = state_to_go_on_from(start, identity_of(config, base.files, data.sources))
+    identity = identity_of(config, base.files, data.sources)
+    start = start.with_inputs(identity)
+    state = start.state_of(identity)
     refuse_shortages(config, certain_needs(base.shape, config, processes=accelerator.num_processes))
 
     # The model, its adapter, the method's loss, and the session that lowers it.
@@ -72,7 +77,7 @@ def _train(
         device = loading_device(config, accelerator)
         model = attach_adapter(load_base(base.files, config.base, device), config)
     objective = build_objective(model, config)
-    session = begin_session(config, run, accelerator, objective, data, base.tokenizer.pad_token_id, state)
+    session = begin_session(config, start.run, accelerator, objective, data, base.tokenizer.pad_token_id, state)
     if start.checkpoint:
         session.restore(start.checkpoint.tensors)
     _announce(console, session, data)
@@ -85,7 +90,9 @@ def _train(
         training = _training_record(state, accelerator)
         with console.status("Exporting and proving the adapter"):
             export = Export(config, base.files, base.tokenizer, data, training, echo_parameters)
-            export_adapter(trained, run.adapter, export)
+            export_adapter(trained, start.run.adapter, export)
+            if start.run != run:
+                take_place(start.run, run)
         console.print(f"adapter: {run.adapter}", highlight=False, soft_wrap=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()

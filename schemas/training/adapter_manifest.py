@@ -81,7 +81,7 @@ class DataRecord(Section):
     validation_rows: Count
     """Examples held out."""
     dropped: dict[str, Count]
-    """Examples left out, by reason: prompt_too_long, answer_empty, answer_cut."""
+    """Examples left out, by reason: prompt_empty, prompt_too_long, answer_empty, answer_cut, nothing_learned."""
     supervised_tokens: Count
     """Tokens under the loss, per epoch."""
 

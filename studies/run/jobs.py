@@ -14,7 +14,6 @@ from schemas.adapter_reader import read_adapter
 from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import EvalReport
-from schemas.files import remove_directory
 from schemas.run_directory import RunDirectory
 from schemas.studies.study_config import StudyEvaluation
 from schemas.training.adapter_manifest import AdapterManifest
@@ -22,6 +21,7 @@ from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
 from schemas.yaml_files import read_yaml
 from studies.run.work import Scoring, Training, Work
+from trainer.checkpoint.own_files import remove_checkpoints
 from trainer.config_file import write_config
 
 
@@ -76,7 +76,7 @@ class RunJob:
             return Training(self.config)
         if self.items is not None and self.report() is None:
             return Scoring(str(self.run.root), self.items, self.study / ".answers")
-        remove_directory(self.run.checkpoints)  # several times the adapter's size, and of no more use
+        remove_checkpoints(self.run.checkpoints)  # several times the adapter's size, and of no more use
         return None
 
     def manifest(self) -> AdapterManifest | None:
@@ -123,9 +123,8 @@ class RunJob:
         found = read_yaml(self.run.config, "training config")
         if found != self.config.model_dump(mode="json"):
             self.replaces.mkdir(parents=True, exist_ok=True)
-            aside = self.replaces / self.name
-            remove_directory(aside)
-            os.rename(self.run.root, aside)
+            taken = (self.replaces / self.name, *(self.replaces / f"{self.name}.{number}" for number in range(2, 1000)))
+            os.rename(self.run.root, next(aside for aside in taken if not os.path.lexists(aside)))
 
 
 @dataclass

@@ -8,7 +8,7 @@ sums are rounded otherwise, so a study there is one of its own, whose plan has o
 from __future__ import annotations
 
 import argparse
-import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from schemas.document import sha256_of
 from schemas.errors import OK, UserError
-from schemas.files import remove_directory
+from schemas.files import replace_directory
 from schemas.studies.study_config import StudyConfig
 
 FOLDER = Path("configs/studies")
@@ -39,11 +39,11 @@ def _base(name: str) -> Callable[[Path], None]:
     def make(out: Path) -> None:
         from studies.synthetic.base import RECIPES, make_base
 
-        staged = out.with_name(f".making-{out.name}")  # a stop leaves no half of a base
-        remove_directory(staged)
-        make_base(staged, recipe=RECIPES[name], start=START)
-        remove_directory(out)
-        os.rename(staged, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".making-{out.name}-") as scratch:
+            staged = Path(scratch) / out.name  # a stop leaves no half of a base
+            make_base(staged, recipe=RECIPES[name], start=START)
+            replace_directory(staged, out, [path.name for path in staged.iterdir()])
 
     return make
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: staged, flushed, hashed, renamed; safetensors and JSON only (issue 3, item 6).
+"""Checkpoints that are whole or not there: staged, flushed, hashed, renamed; safetensors and JSON only.
 
 Layout: checkpoints/step-00000012/{adapter,echo,optimizer}.safetensors and checkpoint.json, which names their hashes.
 Random state is not among them: order, dropout and routing are functions of (seed, step).
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +17,10 @@ import torch
 
 from schemas.document import sync_directory
 from schemas.errors import UserError
-from schemas.files import remove_directory, write_durably
+from schemas.files import remove_own, write_durably
+from trainer.checkpoint.own_files import CHECKPOINT_FILES, RECORD, checkpoints
 from trainer.checkpoint.state import CheckpointRecord, TrainingState
 
-RECORD = "checkpoint.json"
-_NAME = re.compile(r"^step-(\d{8})$")
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -44,7 +41,7 @@ def save_checkpoint(directory: Path, state: TrainingState, tensors: Mapping[str,
     """
     final = directory / f"step-{state.step:08d}"
     staged = directory / f".staged-{final.name}"
-    remove_directory(staged)
+    remove_own(staged, CHECKPOINT_FILES)
     staged.mkdir(parents=True)
     try:
         files = {
@@ -53,14 +50,16 @@ def save_checkpoint(directory: Path, state: TrainingState, tensors: Mapping[str,
         }
         write_durably(staged / RECORD, CheckpointRecord(state=state, files=files).to_json().encode())
         sync_directory(staged)
-        remove_directory(final)  # only ever one that failed to verify: a good one is resumed from, not written again
+        remove_own(
+            final, CHECKPOINT_FILES
+        )  # only ever one that failed to verify: a good one is resumed from, not written again
         os.rename(staged, final)
         sync_directory(directory)
     except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
+        remove_own(staged, CHECKPOINT_FILES)
         raise
-    for old in list(_checkpoints(directory))[keep:]:
-        remove_directory(old)
+    for old in checkpoints(directory)[keep:]:
+        remove_own(old, CHECKPOINT_FILES)
     return final
 
 
@@ -72,7 +71,7 @@ def _serialize(tensors: Tensors) -> bytes:
 def newest_checkpoint(directory: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that verifies, and why each newer one was skipped."""
     skipped: list[str] = []
-    for path in _checkpoints(directory):
+    for path in checkpoints(directory):
         try:
             return read_checkpoint(path), skipped
         except UserError as error:
@@ -89,6 +88,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     record = CheckpointRecord.read(path / RECORD)
     if path.name != f"step-{record.state.step:08d}":
         raise UserError(f"its record is of step {record.state.step}", where=path)
+    if not {"adapter.safetensors", "optimizer.safetensors"} <= set(record.files) <= set(CHECKPOINT_FILES) - {RECORD}:
+        raise UserError(f"its record lists {', '.join(sorted(record.files)) or 'no file'}", where=path)
     tensors: dict[str, Tensors] = {}
     for name, expected in record.files.items():
         try:
@@ -97,20 +98,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise UserError(f"{name} cannot be read: {error.strerror}", where=path) from None
         if hashlib.sha256(data).hexdigest() != expected.sha256:
             raise UserError(f"{name} is not the file that was saved (sha256 differs)", where=path)
-        tensors[Path(name).stem] = safetensors.torch.load(data)
+        try:
+            tensors[Path(name).stem] = safetensors.torch.load(data)
+        except safetensors.SafetensorError as error:
+            raise UserError(f"{name} is no safetensors file: {error}", where=path) from None
     return Checkpoint(path, record, tensors)
-
-
-def _checkpoints(directory: Path) -> Iterator[Path]:
-    """Checkpoint directories, newest first, verified or not."""
-    if directory.is_dir():
-        yield from sorted((path for path in directory.iterdir() if _NAME.match(path.name)), reverse=True)
-
-
-def clear_leftovers(directory: Path) -> None:
-    """Removes what a killed process left half-written or half-deleted."""
-    for path in directory.glob(".*") if directory.is_dir() else ():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()

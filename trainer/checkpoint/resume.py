@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
-from schemas.files import remove_directory
+from schemas.files import restore_replaced
 from schemas.run_directory import RunDirectory
 from schemas.training.train_config import TrainConfig
 from schemas.yaml_files import read_yaml
-from trainer.checkpoint.checkpoint import Checkpoint, clear_leftovers, newest_checkpoint
+from trainer.checkpoint.checkpoint import Checkpoint, newest_checkpoint
+from trainer.checkpoint.overwrite import beside, discard, take_place
+from trainer.checkpoint.own_files import holds_a_run, refuse_foreign, remove_leftovers
 from trainer.checkpoint.state import RunIdentity, TrainingState
 
 # Fields that say where a run is and how it is laid out and reported: the adapter it ends in differs by rounding at most.
@@ -37,37 +38,77 @@ class Start:
     """Where a run begins.
 
     Attributes:
+        run: where to train; beside the run of the config where that is to be overwritten.
         complete: the adapter is there and is of this very config.
         checkpoint: the state to go on from; None starts at step 0.
         notes: lines for the user: what was skipped, and why.
     """
 
+    run: RunDirectory
     complete: bool = False
     checkpoint: Checkpoint | None = None
     notes: list[str] = field(default_factory=list)
 
+    def with_inputs(self, now: RunIdentity) -> Start:
+        """The same, once data and base are those that the checkpoint was trained with; an overwrite begins at step 0 else.
+
+        Raises:
+            AnotherRun: a data source or the base model has changed.
+        """
+        if self.checkpoint is None:
+            return self
+        try:
+            refuse_other_inputs(self.checkpoint.record.state.identity, now, self.checkpoint.path)
+        except AnotherRun:
+            if self.run.root.name != beside(self.run).root.name:
+                raise
+            return replace(self, checkpoint=None)
+        return self
+
+    def state_of(self, identity: RunIdentity) -> TrainingState:
+        """The state of the checkpoint, or of a run at step 0."""
+        return self.checkpoint.record.state if self.checkpoint else TrainingState(identity=identity)
+
 
 def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -> Start:
-    """Looks at the run directory.
+    """Looks at the run directory, and ends what a killed process left half-done; takes nothing else away.
 
     Raises:
         AnotherRun: it holds a run of another config.
+        UserError: it holds something that is not the trainer's where the trainer writes.
     """
-    if overwrite:
-        clear_run(run)
-        return Start()
-    for directory in (run.root, run.checkpoints):
-        clear_leftovers(directory)
+    refuse_foreign(run, overwrite=overwrite)
+    restore_replaced(run.adapter)
+    new = beside(run)
+    for directory in (run, new):
+        remove_leftovers(directory)
+    taken = take_place(new, run)
+    if overwrite and not taken and holds_a_run(run):
+        return _start_beside(new, config)
+    return _look(run, config)
+
+
+def _start_beside(new: RunDirectory, config: TrainConfig) -> Start:
+    """Goes on with an overwrite of this config that was stopped; forgets one of another."""
+    try:
+        return _look(new, config)
+    except AnotherRun:
+        discard(new)
+        return Start(new)
+
+
+def _look(run: RunDirectory, config: TrainConfig) -> Start:
     notes: list[str] = []
     if run.adapter.exists():
         try:
-            read_adapter(run.adapter)
             finished = _finished_config(run)
+            _refuse_changes(finished, config, run.adapter)
+            read_adapter(run.adapter)
+            return Start(run, complete=True)
+        except AnotherRun:
+            raise
         except UserError as error:
             notes.append(f"the adapter is not whole ({error.what}); it will be exported again")
-        else:
-            _refuse_changes(finished, config, run.adapter)
-            return Start(complete=True)
     checkpoint, skipped = newest_checkpoint(run.checkpoints)
     notes += [f"skipped checkpoint {reason}" for reason in skipped]
     if checkpoint:
@@ -75,7 +116,7 @@ def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -
         notes.append(f"resuming from {checkpoint.path.name}")
     elif skipped:
         notes.append("no checkpoint is whole; starting at step 0")
-    return Start(checkpoint=checkpoint, notes=notes)
+    return Start(run, checkpoint=checkpoint, notes=notes)
 
 
 def _finished_config(run: RunDirectory) -> Mapping[str, Any]:
@@ -83,11 +124,19 @@ def _finished_config(run: RunDirectory) -> Mapping[str, Any]:
 
 
 def _refuse_changes(before: Mapping[str, Any], config: TrainConfig, where: Path) -> None:
-    old, new = dict(_flat(before)), dict(_flat(config.model_dump(mode="json")))
+    old, new = dict(_flat(_in_todays_words(before))), dict(_flat(config.model_dump(mode="json")))
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and key not in _FREE]
     if changed:
         listing = "\n".join(f"  - {key}: {old.get(key)} there, {new.get(key)} now" for key in changed)
         raise AnotherRun(f"this run was begun with another config\n{listing}", where=where)
+
+
+def _in_todays_words(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An earlier release's config with its keys renamed and its missing ones at their defaults."""
+    try:
+        return TrainConfig.parse(dict(config), where="").model_dump(mode="json")
+    except UserError:
+        return config
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -98,34 +147,13 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield f"{prefix}{key}", json.dumps(value)
 
 
-def state_to_go_on_from(start: Start, now: RunIdentity) -> TrainingState:
-    """The state of the checkpoint, or of a run at step 0.
-
-    Args:
-        start: where the run begins.
-        now: what it is of: its config, its data and its base as they are now.
+def refuse_other_inputs(before: RunIdentity, now: RunIdentity, where: Path) -> None:
+    """Refuses to go on with other data or another base than the checkpoint was trained with.
 
     Raises:
         AnotherRun: a data source has changed, or a part of the base model, its tokenizer and chat template among them.
     """
-    if start.checkpoint is None:
-        return TrainingState(identity=now)
-    _refuse_other_inputs(start.checkpoint.record.state.identity, now, start.checkpoint.path)
-    return start.checkpoint.record.state
-
-
-def _refuse_other_inputs(before: RunIdentity, now: RunIdentity, where: Path) -> None:
     if before.data_sha256 != now.data_sha256:
         raise AnotherRun("the training data have changed since the checkpoint was saved", where=where)
     if changed := before.base.changes(now.base):
         raise AnotherRun(f"the base model's {', '.join(changed)} changed since the checkpoint was saved", where=where)
-
-
-def clear_run(run: RunDirectory) -> None:
-    """Removes everything of an earlier run, first what later stages would take for whole."""
-    remove_directory(run.adapter)
-    for path in sorted(run.root.iterdir()) if run.root.is_dir() else ():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

@@ -16,10 +16,17 @@ def sole_session(run: RunDirectory) -> Iterator[None]:
     """Holds a lock on the run directory, which the system lets go of however the process ends.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the directory cannot be made.
     """
-    run.root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(run.root, os.O_RDONLY)
+    try:
+        run.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(run.root, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(
+            f"the run directory cannot be made: {error.strerror}",
+            where=error.filename or run.root,
+            fix="mend its rights, or choose other --runs",
+        ) from None
     try:
         _lock(descriptor, run)
         yield

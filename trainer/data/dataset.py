@@ -34,14 +34,16 @@ class TrainingData:
     dropped: dict[str, int]
 
 
-def load_training_data(config: TrainConfig, tokenizer: PreTrainedTokenizerBase, *, quiet: bool = False) -> TrainingData:
+def load_training_data(
+    config: TrainConfig, tokenizer: PreTrainedTokenizerBase, *, window: int | None = None, quiet: bool = False
+) -> TrainingData:
     """Reads, tokenises and splits the config's data.
 
     Raises:
         UserError: see `load_sources` and `make_examples`; or nothing is left to train on.
     """
     sources = load_sources(config.data)
-    examples = make_examples(sources, tokenizer, config.data, quiet=quiet)
+    examples = make_examples(sources, tokenizer, config.data, window=window, quiet=quiet)
     train, validation = _split(examples, config)
     return TrainingData(train, validation, sources, dict(examples.dropped.items()))
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import UserError
 from schemas.prompt import TEMPLATES
 from schemas.training.train_config import DataConfig
+from trainer.data.chat_template import ChatTemplate
+from trainer.data.messages import read_chat
 from trainer.data.sources import Row
 
 
@@ -21,6 +20,8 @@ class Piece:
 
     text: str
     is_answer: bool
+    closed: bool = False
+    """Whether it ends with the end-of-sequence already."""
 
 
 def record_pieces(row: Row, data: DataConfig, where: str) -> list[Piece]:
@@ -31,6 +32,12 @@ def record_pieces(row: Row, data: DataConfig, where: str) -> list[Piece]:
     """
     instruction = _text(row, data.instruction_field, where)
     extra = row.get(data.input_field) if data.input_field else None
+    if extra is not None and not isinstance(extra, str):
+        raise UserError(
+            f"a record's {data.input_field} is not text: {extra!r:.80}",
+            where=where,
+            fix="write it as text, or ignore it with data.input_field: null",
+        )
     if extra:
         instruction = f"{instruction}\n{extra}"
     answer = _text(row, data.answer_field, where)
@@ -53,64 +60,27 @@ def _text(row: Row, key: str, where: str) -> str:
     return value
 
 
-def chat_pieces(row: Row, tokenizer: PreTrainedTokenizerBase, where: str) -> list[Piece]:
+def chat_pieces(row: Row, tokenizer: PreTrainedTokenizerBase, where: str) -> list[list[Piece]]:
     """The turns of a chat as the tokenizer's template writes them, each assistant turn an answer.
 
-    The turn's end marker belongs to the answer; what follows the last answer is left out.
+    One list, where the template only appends; where it rewrites earlier turns (cuts their thoughts off, say), each answer
+    that follows a rewritten text begins a list of its own, as its server will see it. The turn's end marker belongs to the
+    answer; what follows the last answer is left out. No list, where no turn is to be learned.
 
     Raises:
-        UserError: the row is no chat, has no assistant turn, or the template cannot write it.
+        UserError: the row is no chat, or the template cannot write it or leaves something of it out.
     """
-    messages = _messages(row, where)
-    pieces: list[Piece] = []
+    chat, template = read_chat(row, where), ChatTemplate(tokenizer, where)
+    learned = [index for index, wanted in enumerate(chat.learned) if wanted]
+    if learned:
+        template.require_nothing_left_out(chat, learned[-1])
+    texts: list[list[Piece]] = []
     written = ""
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        prompt = _render(tokenizer, messages[:index], where, generation_prompt=True)
-        turn = _render(tokenizer, messages[: index + 1], where, generation_prompt=False)
-        if not prompt.startswith(written) or not turn.startswith(prompt):
-            raise UserError(
-                "the tokenizer's chat template rewrites earlier turns, so the answers' places in the text are not defined",
-                where=where,
-                fix="give each answer a row of its own, or set a chat template that only appends",
-            )
-        # An empty answer is kept empty here so that it can be counted.
-        answer = turn[len(prompt) :] if message["content"].strip() else ""
-        pieces += [Piece(prompt[len(written) :], False), Piece(answer, True)]
-        written = turn
-    if not pieces:
-        raise UserError("a chat has no assistant turn to learn", where=where)
-    return pieces
-
-
-def _messages(row: Row, where: str) -> Sequence[Mapping[str, Any]]:
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise UserError(
-            "a row has no list of messages", where=where, fix="`format: records` reads instruction/output rows"
-        )
-    for message in messages:
-        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
-            raise UserError("a message lacks its role or its content", where=where)
-    if messages[0]["role"] == "assistant":
-        raise UserError("a chat begins with an assistant turn, which has no prompt", where=where)
-    return messages
-
-
-def _render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Any]], where: str, *, generation_prompt: bool
-) -> str:
-    if not tokenizer.chat_template:
-        raise UserError(
-            "the base model's tokenizer has no chat template",
-            where="data.format: messages",
-            fix="use `format: records`",
-        )
-    try:
-        text: str = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=generation_prompt
-        )
-    except jinja2.TemplateError as error:
-        raise UserError(f"the tokenizer's chat template refuses a chat: {error}", where=where) from None
-    return text
+    for index in learned:
+        turn = template.turn(chat, index)
+        if not texts or not turn.prompt.startswith(written):
+            texts.append([])
+            written = ""
+        texts[-1] += [Piece(turn.prompt[len(written) :], False), Piece(turn.answer, True, closed=turn.closed)]
+        written = turn.prompt + turn.answer
+    return texts

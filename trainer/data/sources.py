@@ -1,4 +1,4 @@
-"""Reads training records from JSON, JSONL, Parquet, a URL or a hub dataset, through the `datasets` library."""
+"""Reads training records from JSON, JSONL, Parquet, a URL or a hub dataset."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import datasets
 
 from schemas.errors import UserError
 from schemas.hub import go_offline_if_unreachable
+from schemas.json_rows import SUFFIXES, read_rows
 from schemas.training.train_config import DataConfig, DataSource
 
 Row = Mapping[str, Any]
-_READERS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def load_sources(data: DataConfig) -> list[LoadedSource]:
 def _load(source: DataSource) -> LoadedSource:
     datasets.disable_progress_bars()
     try:
-        rows = list(itertools.islice(_rows(source), source.limit))
+        rows = _rows(source)
     except UserError:
         raise
-    except Exception as error:  # datasets raises its own, pyarrow's, fsspec's and hub errors
+    except Exception as error:  # datasets raises its own, fsspec's and hub errors
         reason = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"the training data cannot be read: {reason}",
@@ -62,38 +62,44 @@ def _load(source: DataSource) -> LoadedSource:
     return LoadedSource(source.path, rows, rows_sha256(rows))
 
 
-def _rows(source: DataSource) -> Iterable[Row]:
-    reader = _READERS.get(Path(source.path.partition("?")[0]).suffix.lower())
+def _rows(source: DataSource) -> list[Row]:
+    suffix = Path(source.path.partition("?")[0]).suffix.lower()
     if source.path.startswith(("http://", "https://")):
-        loaded: Iterable[Row] = datasets.load_dataset(reader or "json", data_files=source.path, split="train")
-        return loaded
+        arrived = Path(datasets.DownloadManager().download(source.path))
+        return [*read_rows(arrived, suffix if suffix in SUFFIXES else ".json", source.limit)]
     path = Path(source.path).expanduser()
-    if reader is None and not path.exists() and source.path.count("/") <= 1:
+    if suffix not in SUFFIXES and not path.exists() and source.path.count("/") <= 1:
         go_offline_if_unreachable()
         loaded = datasets.load_dataset(source.path, source.subset, split=source.split, revision=source.revision)
-        return loaded
+        return list(itertools.islice(loaded, source.limit))
+    _require_data(path, suffix, source)
+    return [*read_rows(path, suffix, source.limit)]
+
+
+def _require_data(path: Path, suffix: str, source: DataSource) -> None:
+    where = f"data.train: {source.path}"
     if not path.is_file():
-        raise UserError(
-            "the training data do not exist", where=f"data.train: {source.path}", fix="check the path in the config"
-        )
+        raise UserError("the training data do not exist", where=where, fix="check the path in the config")
     if path.stat().st_size == 0:
-        raise UserError("the training data are empty", where=f"data.train: {source.path}")
-    if reader is None:
+        raise UserError("the training data are empty", where=where)
+    if suffix not in SUFFIXES:
         raise UserError(
-            f"training data cannot be read from a {path.suffix or 'nameless'} file",
-            where=f"data.train: {source.path}",
+            f"training data cannot be read from a {suffix or 'nameless'} file",
+            where=where,
             fix="convert it to .json, .jsonl or .parquet",
         )
-    # Streaming reads the file itself: no second copy on the disk, and no stale one when the file changes.
-    loaded = datasets.load_dataset(reader, data_files=str(path), split="train", streaming=True)
-    return loaded
 
 
 def rows_sha256(rows: Iterable[Row]) -> str:
-    """Hash over the rows' canonical JSON, one line each; keys without a value do not count."""
+    """Hash over the rows' canonical JSON, one line each; keys without a value do not count, at any depth."""
     digest = hashlib.sha256()
     for row in rows:
-        present = {key: value for key, value in row.items() if value is not None}
-        text = json.dumps(present, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+        text = json.dumps(_present(row), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
         digest.update(text.encode() + b"\n")
     return digest.hexdigest()
+
+
+def _present(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _present(item) for key, item in value.items() if item is not None}
+    return [_present(item) for item in value] if isinstance(value, list) else value

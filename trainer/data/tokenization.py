@@ -1,4 +1,4 @@
-"""From records and chats to token ids with the supervised span computed on those very ids (method.md section 5, traps 5, 6).
+"""From records and chats to token ids with the supervised span computed on those very ids.
 
 The boundary must be the one that generation starts from, and must not depend on the answer. So a text is tokenised
 as a whole only where every cut between prompt and answer falls between two tokens and leaves the tokens before it
@@ -21,7 +21,7 @@ from schemas.training.train_config import DataConfig
 from trainer.data.segments import Piece, chat_pieces, record_pieces
 from trainer.data.sources import LoadedSource
 
-Drop = Literal["prompt_too_long", "answer_empty", "answer_cut"]
+Drop = Literal["prompt_empty", "prompt_too_long", "answer_empty", "answer_cut", "nothing_learned"]
 _CHUNK = 512  # texts per call of the tokenizer
 
 
@@ -61,47 +61,78 @@ class Examples:
 
 
 def make_examples(
-    sources: Iterable[LoadedSource], tokenizer: PreTrainedTokenizerBase, data: DataConfig, *, quiet: bool = False
+    sources: Iterable[LoadedSource],
+    tokenizer: PreTrainedTokenizerBase,
+    data: DataConfig,
+    *,
+    window: int | None = None,
+    quiet: bool = False,
 ) -> Examples:
     """Tokenises every row; what does not fit whole is dropped and counted, never cut.
+
+    Args:
+        sources: the rows.
+        tokenizer: of the base.
+        data: says how rows become text, and how long an example may be.
+        window: tokens that the base itself can take; None where its config does not say.
+        quiet: no progress bar.
 
     Raises:
         UserError: a row lacks its answer or is malformed (the message names it), or no row is left.
     """
     examples = Examples()
-    texts = [pieces for source in sources for pieces in _pieces(source, tokenizer, data)]
+    rows = [pieces for source in sources for pieces in _pieces(source, tokenizer, data)]
+    texts = [pieces for row in rows for pieces in row]
+    examples.dropped["nothing_learned"] += sum(not row for row in rows)
     answered = [pieces for pieces in texts if all(piece.text.strip() for piece in pieces if piece.is_answer)]
     examples.dropped["answer_empty"] += len(texts) - len(answered)
+    longest = min(data.max_length, window or data.max_length)
     chat = data.format == "messages"
     tokenised = _tokenise(answered, tokenizer, special_tokens=not chat)
     for example in track(tokenised, "Tokenising", total=len(answered), disable=quiet, transient=True):
-        reason = _misfit(example, data.max_length)
+        reason = _misfit(example, longest)
         if reason:
             examples.dropped[reason] += 1
         else:
             examples.kept.append(example)
     examples.dropped = +examples.dropped
     if not examples.kept:
-        counts = ", ".join(f"{reason}: {count}" for reason, count in examples.dropped.items())
-        raise UserError(
-            f"no training example is left of {len(texts)} rows ({counts})",
-            where="data",
-            fix=f"raise data.max_length (now {data.max_length}) or check the data",
-        )
+        raise _nothing_left(examples, len(rows), data, longest)
     return examples
 
 
-def _pieces(source: LoadedSource, tokenizer: PreTrainedTokenizerBase, data: DataConfig) -> Iterator[list[Piece]]:
+def _nothing_left(examples: Examples, rows: int, data: DataConfig, longest: int) -> UserError:
+    counts = ", ".join(f"{reason}: {count}" for reason, count in examples.dropped.items())
+    advice = {
+        "prompt_empty": "give the rows an instruction: this tokenizer begins no text with a token of its own",
+        "nothing_learned": "no answer is marked as to be learned (weight, train)",
+        "prompt_too_long": f"raise data.max_length (now {data.max_length})",
+    }
+    advice["answer_cut"] = advice["prompt_too_long"]
+    if longest < data.max_length:
+        advice["prompt_too_long"] = advice["answer_cut"] = f"shorten them: the base's window is {longest} tokens"
+    most = max(examples.dropped, key=lambda reason: examples.dropped[reason], default="answer_empty")
+    return UserError(
+        f"no training example is left of {rows} rows ({counts})",
+        where="data",
+        fix=advice.get(most, "check the data"),
+    )
+
+
+def _pieces(source: LoadedSource, tokenizer: PreTrainedTokenizerBase, data: DataConfig) -> Iterator[list[list[Piece]]]:
+    """Of each row, the texts that it becomes: one, or of a chat perhaps several or none."""
     for number, row in enumerate(source.rows, start=1):
         where = f"data.train: {source.path}, row {number}"
         if data.format == "messages":
             yield chat_pieces(row, tokenizer, where)
         else:
-            yield record_pieces(row, data, where)
+            yield [record_pieces(row, data, where)]
 
 
 def _misfit(example: Example, max_length: int) -> Drop | None:
     """Why an example cannot be trained on whole."""
+    if example.boundary < 0:
+        return "prompt_empty"
     if example.boundary + 2 > max_length:
         return "prompt_too_long"
     return "answer_cut" if len(example) > max_length else None
@@ -135,8 +166,8 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, special_tok
 
 
 def _example(pieces: list[Piece], parts: list[list[int]], eos: int) -> Example:
-    """Joins the tokenised pieces; the last answer ends with end-of-sequence, once."""
-    if eos not in parts[-1]:
+    """Joins the tokenised pieces; the last answer ends with end-of-sequence, once, whatever stands inside it."""
+    if not pieces[-1].closed and parts[-1][-1:] != [eos]:
         parts = [*parts[:-1], [*parts[-1], eos]]
     ids = tuple(token for part in parts for token in part)
     answers = tuple(piece.is_answer for piece, part in zip(pieces, parts, strict=True) for _ in part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +17,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from schemas.adapter_reader import read_adapter
 from schemas.base_model import read_config
 from schemas.document import sync_directory
-from schemas.files import remove_directory, write_durably
+from schemas.files import remove_own, replace_directory, write_durably
 from schemas.find_base import BaseModelFiles
+from schemas.run_directory import ADAPTER_FILES
 from schemas.training.adapter_manifest import (
     AdapterManifest,
     AdapterRecord,
@@ -29,6 +29,7 @@ from schemas.training.adapter_manifest import (
     TrainingRecord,
 )
 from schemas.training.train_config import TrainConfig
+from trainer.checkpoint.own_files import STAGED_ADAPTER
 from trainer.checkpoint.provenance import versions
 from trainer.data.dataset import TrainingData, data_record
 from trainer.export.model_card import model_card
@@ -70,8 +71,8 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
         OSError: the disk is full or gone; `directory` is untouched.
     """
     tensors = adapter_tensors(model)
-    staged = directory.with_name(f".{directory.name}.staged")
-    remove_directory(staged)
+    staged = directory.with_name(STAGED_ADAPTER)
+    remove_own(staged, ADAPTER_FILES)
     staged.mkdir(parents=True)
     try:
         files = {
@@ -87,11 +88,9 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
         write_durably(staged / "manifest.json", manifest.to_json().encode())
         sync_directory(staged)
         read_adapter(staged)
-        remove_directory(directory)
-        os.rename(staged, directory)
-        sync_directory(directory.parent)
+        replace_directory(staged, directory, ADAPTER_FILES)
     except BaseException:
-        remove_directory(staged)
+        remove_own(staged, ADAPTER_FILES)
         raise
     return manifest
 

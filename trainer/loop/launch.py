@@ -34,7 +34,7 @@ def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
     accelerator = Accelerator(
         cpu=config.training.device == "cpu",
         log_with=list(config.training.report_to) or None,
-        project_config=ProjectConfiguration(project_dir=str(run.root), logging_dir=str(run.root / "trackers")),
+        project_config=ProjectConfiguration(project_dir=str(run.root), logging_dir=str(run.trackers)),
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
@@ -72,10 +72,23 @@ def _require_trackers(names: tuple[str, ...]) -> None:
         )
 
 
-def start_trackers(accelerator: Accelerator, config: TrainConfig) -> None:
-    """Opens the trackers and shows them the config as flat keys."""
+def start_trackers(accelerator: Accelerator, config: TrainConfig, run: RunDirectory) -> None:
+    """Opens the trackers, which write below the run's directory, and shows them the config as flat keys.
+
+    Raises:
+        UserError: one of them does not start.
+    """
     settings = dict(flat(config.model_dump(mode="json")))
-    accelerator.init_trackers("echo-lora", config=settings, init_kwargs={"wandb": {"name": config.name}})
+    accelerator.project_configuration.logging_dir = str(run.trackers)
+    try:
+        accelerator.init_trackers("echo-lora", config=settings, init_kwargs={"wandb": {"name": config.name}})
+    except Exception as error:  # each tracker raises its own: no login, no server, an old version
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"a tracker of training.report_to ({', '.join(config.training.report_to)}) does not start: {reason}",
+            where="training.report_to",
+            fix="log in to it, or leave it out: --training.report_to '[]'",
+        ) from None
 
 
 def flat(tree: dict[str, object], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:

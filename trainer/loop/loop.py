@@ -53,7 +53,7 @@ def begin_session(
     """
     if accelerator.is_main_process:
         write_config(config, run.config)
-    start_trackers(accelerator, config)
+    start_trackers(accelerator, config, run)
     processes, rank = accelerator.num_processes, accelerator.process_index
     batches = StepBatches(data.train, config, pad_token_id, processes, rank)
     validation = StepBatches(data.validation, config, pad_token_id, processes, rank) if data.validation else None

@@ -11,7 +11,8 @@ import torch
 from schemas.base_model import BaseIdentity
 from schemas.errors import UserError
 from trainer.checkpoint import checkpoint as checkpoints
-from trainer.checkpoint.checkpoint import clear_leftovers, newest_checkpoint, read_checkpoint, save_checkpoint
+from trainer.checkpoint.checkpoint import newest_checkpoint, read_checkpoint, save_checkpoint
+from trainer.checkpoint.own_files import clear_leftovers
 from trainer.checkpoint.state import RunIdentity, TrainingState
 
 IDENTITY = RunIdentity(
@@ -21,7 +22,8 @@ IDENTITY = RunIdentity(
 
 def save(directory: Path, step: int, keep: int = 2) -> Path:
     state = TrainingState(step=step, identity=IDENTITY)
-    return save_checkpoint(directory, state, {"adapter": {"a": torch.full((3,), float(step))}}, keep=keep)
+    tensors = {"adapter": {"a": torch.full((3,), float(step))}, "optimizer": {}}
+    return save_checkpoint(directory, state, tensors, keep=keep)
 
 
 def test_a_checkpoint_reads_back_as_it_was(tmp_path: Path) -> None:

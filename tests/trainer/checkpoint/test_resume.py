@@ -117,15 +117,6 @@ def test_a_finished_run_is_left_as_it_is(configure: Configure, training_runs: Mo
     assert run.manifest.read_bytes() == before
 
 
-def test_overwrite_trains_anew(configure: Configure, training_runs: ModuleType) -> None:
-    run = training_runs.run(configure())
-    (run.root / "verdict.json").write_text("{}")
-    before = run.manifest.read_bytes()
-    training_runs.run(configure(seed=1), overwrite=True)
-    assert run.manifest.read_bytes() != before
-    assert not (run.root / "verdict.json").exists()
-
-
 @pytest.mark.parametrize("stage", ["finished", "begun"])
 def test_a_run_of_another_config_is_refused_by_the_names_of_the_changed_fields(
     configure: Configure, training_runs: ModuleType, monkeypatch: pytest.MonkeyPatch, stage: str

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.errors import UserError
 from schemas.training.train_config import DataConfig
-from trainer.data.sources import LoadedSource, load_sources
+from trainer.data.sources import LoadedSource, load_sources, rows_sha256
 
 ROWS = [{"instruction": f"q{i}", "input": "", "output": f"a{i}"} for i in range(5)]
 
@@ -67,7 +67,7 @@ def test_a_changed_file_changes_its_identity(files: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "do not exist"), ("", "are empty"), ("[]", "are empty"), ("{nonsense", "cannot be read")],
+    [(None, "do not exist"), ("", "are empty"), ("[]", "are empty"), ("{nonsense", "not JSON")],
 )
 def test_missing_empty_and_broken_files_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
@@ -86,3 +86,20 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
 def test_a_hub_dataset_that_cannot_be_had_is_refused() -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load("nobody/nothing")
+
+
+def test_dates_stay_the_text_that_the_file_has_from_a_url_too(
+    server: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    rows = [{"instruction": "q", "input": "2023-01-01T12:00:00Z", "output": "2024-05-06"}] * 2
+    (files / "dates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for path in (str(files / "dates.jsonl"), f"{server}/dates.jsonl"):
+        assert [dict(row) for row in load(path)[0].rows] == rows
+
+
+def test_keys_without_a_value_do_not_change_the_identity_at_any_depth() -> None:
+    chat = {"messages": [{"role": "user", "content": "hi"}], "tools": None}
+    filled = {"messages": [{"role": "user", "content": "hi", "tool_calls": None}]}
+    assert rows_sha256([chat]) == rows_sha256([filled])
+    assert rows_sha256([chat]) != rows_sha256([{"messages": [{"role": "user", "content": ""}]}])

@@ -10,7 +10,13 @@ from schemas.errors import UserError
 from schemas.prompt import COMMONSENSE_170K
 from schemas.training.train_config import DataConfig
 from trainer.data.sources import LoadedSource
-from trainer.data.tokenization import Examples, make_examples
+from trainer.data.tokenization import Example, Examples, make_examples
+
+
+def learned(tokenizer: PreTrainedTokenizerBase, example: Example) -> str:
+    """The text under the loss."""
+    return "".join(tokenizer.decode([t]) for t, a in zip(example.input_ids, example.answers, strict=True) if a)
+
 
 PREFIX = {"instruction": "is the sky blue?", "input": ""}
 
@@ -22,8 +28,9 @@ def tokenizer(tiny_base: Path) -> PreTrainedTokenizerBase:
 
 
 def examples(tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, Any]], **data: Any) -> Examples:
+    window = data.pop("window", None)
     config = DataConfig.model_validate({"train": [{"path": "x.json"}], **data})
-    return make_examples([LoadedSource("x.json", rows, "0" * 64)], tokenizer, config, quiet=True)
+    return make_examples([LoadedSource("x.json", rows, "0" * 64)], tokenizer, config, window=window, quiet=True)
 
 
 def test_the_prompt_ids_are_those_that_generation_starts_from(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -107,8 +114,7 @@ CHAT = [
 
 def test_each_assistant_turn_of_a_chat_is_supervised(tokenizer: PreTrainedTokenizerBase) -> None:
     [example] = examples(tokenizer, [{"messages": CHAT}], format="messages").kept
-    text = "".join(tokenizer.decode([t]) for t, a in zip(example.input_ids, example.answers, strict=True) if a)
-    assert text == "yes</s>\nalso</s>\n"
+    assert learned(tokenizer, example) == "yes</s>\nalso</s>\n"
     assert tokenizer.decode(example.input_ids[: example.boundary + 1]).endswith("<|assistant|>\n")
     assert list(example.input_ids) == tokenizer.apply_chat_template(CHAT, tokenize=True)["input_ids"]
 
@@ -131,15 +137,52 @@ def test_what_is_no_chat_is_refused(tokenizer: PreTrainedTokenizerBase, messages
         examples(tokenizer, [{"messages": messages}], format="messages")
 
 
-def test_a_template_that_rewrites_history_is_refused(tokenizer: PreTrainedTokenizerBase, tiny_base: Path) -> None:
-    rewriting = AutoTokenizer.from_pretrained(tiny_base)
-    rewriting.chat_template = "{% for m in messages[-2:] %}{{ m['content'] }}{% endfor %}"
-    with pytest.raises(UserError, match="rewrites earlier turns"):
-        examples(rewriting, [{"messages": CHAT}], format="messages")
-
-
 def test_a_base_without_chat_template_is_refused(tiny_base: Path) -> None:
     bare = AutoTokenizer.from_pretrained(tiny_base)
     bare.chat_template = None
     with pytest.raises(UserError, match="no chat template"):
         examples(bare, [{"messages": CHAT}], format="messages")
+
+
+@pytest.mark.parametrize("answer", ["write </s> to stop", "</s></s> ends", "ends in </s>"])
+def test_an_answer_that_speaks_of_the_end_of_sequence_still_ends_with_it(
+    tokenizer: PreTrainedTokenizerBase, answer: str
+) -> None:
+    [record] = examples(tokenizer, [{**PREFIX, "output": answer}]).kept
+    assert record.input_ids[-1] == tokenizer.eos_token_id
+    unclosed = AutoTokenizer.from_pretrained(tokenizer.name_or_path)
+    unclosed.chat_template = tokenizer.chat_template.replace("eos_token if", "'.' if")
+    chat = [CHAT[0], {"role": "assistant", "content": answer}]
+    [example] = examples(unclosed, [{"messages": chat}], format="messages").kept
+    assert example.input_ids[-1] == tokenizer.eos_token_id
+
+
+def test_a_turn_that_its_template_closes_gets_no_second_end(tokenizer: PreTrainedTokenizerBase) -> None:
+    chat = [CHAT[0], {"role": "assistant", "content": "say </s> twice"}]
+    [example] = examples(tokenizer, [{"messages": chat}], format="messages").kept
+    assert learned(tokenizer, example) == "say </s> twice</s>\n"
+
+
+def test_a_prompt_without_a_token_is_dropped_and_counted(tiny_base: Path) -> None:
+    """As Qwen's and SmolLM's tokenizers, which begin no text with a token of their own."""
+    bare = AutoTokenizer.from_pretrained(tiny_base)
+    bare.backend_tokenizer.post_processor = None
+    rows = [{"instruction": "", "output": "true"}, {"instruction": "is it?", "output": "true"}]
+    assert examples(bare, rows, template="plain").dropped == {"prompt_empty": 1}
+    with pytest.raises(UserError, match="prompt_empty: 1") as raised:
+        examples(bare, rows[:1], template="plain")
+    assert "instruction" in str(raised.value.fix)
+
+
+def test_what_is_longer_than_the_bases_window_is_dropped_and_counted(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = [{"instruction": "long " * 300, "output": "true"}, {**PREFIX, "output": "true"}]
+    assert examples(tokenizer, rows, max_length=4096, window=512).dropped == {"prompt_too_long": 1}
+    with pytest.raises(UserError, match="no training example") as raised:
+        examples(tokenizer, rows[:1], max_length=4096, window=512)
+    assert "window is 512 tokens" in str(raised.value.fix)
+
+
+def test_a_chat_without_anything_to_learn_is_dropped_and_counted(tokenizer: PreTrainedTokenizerBase) -> None:
+    silent = [CHAT[0], {**CHAT[1], "weight": 0}]
+    result = examples(tokenizer, [{"messages": CHAT}, {"messages": silent}], format="messages")
+    assert (len(result.kept), result.dropped) == (1, {"nothing_learned": 1})
