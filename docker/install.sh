@@ -9,7 +9,8 @@ python=$1 accel=$2; shift 2
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 "$python" -m pip --version >/dev/null 2>&1 || { echo "install: $python has no pip; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-"$python" -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
+# Without the machine's own constraints: pip's configuration may name a file that is not in an image, and all is pinned here.
+PIP_CONSTRAINT=/dev/null "$python" -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
 
 # Torch's wheel comes from a directory of wheels where this machine names one, else from the index uv finds for ACCEL.
 # (`pip config list`, since `pip config get` of pip 23.0, Debian 12's, does not see the global file.)
