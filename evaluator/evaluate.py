@@ -18,6 +18,7 @@ from evaluator.scoring.samples import documents_sha256, generation_sha256, promp
 from evaluator.subject import Subject
 from evaluator.tasks.load import FEWSHOT_SEED, LoadedTasks
 from evaluator.tasks.suites import Suite
+from evaluator.tasks.trained_as_scored import prompt_notes
 from schemas.evaluation.eval_report import EvalReport, Sample, TaskRecord, Variant
 
 Asked = Mapping[Variant, Answers]
@@ -61,7 +62,7 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     report = EvalReport(
         suite=loaded.suite.name,
         protocol="; ".join((loaded.suite.protocol, *loaded.notes, *notes)),
-        notes=models.notes,
+        notes=(*models.notes, *prompt_notes(subject.trained_with, loaded.suite)),
         created=datetime.now(UTC),
         backend=settings.backend,
         dtype=subject.dtype,

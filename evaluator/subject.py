@@ -46,6 +46,11 @@ class Subject:
         """The run's name."""
         return self.adapter.manifest.name if self.adapter else self.run.root.name
 
+    @property
+    def trained_with(self) -> str | None:
+        """The prompt template of the adapter's training; None for a base alone."""
+        return self.adapter.manifest.data.template if self.adapter else None
+
     def identity(self, variant: Variant) -> str:
         """What a variant's answers depend on: hashes of the base's parts and the adapter's files, never a name."""
         known = self.base.reference.model_dump(include=set(BaseIdentity.model_fields))

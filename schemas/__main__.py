@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.catalog import DOCUMENTS
 from schemas.document import write_atomically
-from schemas.errors import OK, run_command
+from schemas.errors import OK, UserError, run_command
 from schemas.reference_pages import pages
 
 
@@ -25,13 +25,33 @@ def main(argv: list[str]) -> int:
     for command in (export, docs):
         command.add_argument("directory", type=Path)
     arguments = parser.parse_args(argv)
-    for name, text in (_json_schemas() if arguments.command == "export" else pages()).items():
+    written = _json_schemas() if arguments.command == "export" else pages()
+    for name, text in written.items():
+        _refuse_another_file(arguments.directory / name, text)
+    for name, text in written.items():
         print(write_atomically(arguments.directory / name, text.encode()))
     return OK
 
 
 def _json_schemas() -> dict[str, str]:
     return {f"{one.__name__}.json": json.dumps(one.model_json_schema(), indent=2) + "\n" for one in DOCUMENTS}
+
+
+def _refuse_another_file(path: Path, text: str) -> None:
+    """Raises UserError where something else than an earlier export of the same would be replaced."""
+    if path.exists() and not _is_an_earlier(path, text):
+        raise UserError("this file is none of ours, and would be replaced", where=path, fix="choose another directory")
+
+
+def _is_an_earlier(path: Path, text: str) -> bool:
+    """Whether a schema has the same title, a page the same first line."""
+    try:
+        old = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return bool(json.loads(old)["title"] == json.loads(text)["title"])
+        return old.splitlines()[:1] == text.splitlines()[:1]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 if __name__ == "__main__":

@@ -56,6 +56,19 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(kept)
 
 
+_ROOM = "free some space and run the same command again; nothing half-written was kept"
+_RIGHTS = "give this user the right to it, or choose another place"
+_MENDED_BY_USERS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "choose a place that can be written",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "the device or the network behind it fails; check it, and run the same command again",
+    errno.ESTALE: "the device or the network behind it fails; check it, and run the same command again",
+}
+
+
 def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Interrupted("terminated", exit_code=TERMINATED)
 
@@ -63,7 +76,8 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None) -> None:
     """Runs a stage's `main` and leaves the process with the documented exit code.
 
-    A UserError prints its message and exits 2 (a Diverged 5), Ctrl-C exits 130, SIGTERM 143, a full disk 2. Any other exception is
+    A UserError prints its message and exits 2 (a Diverged 5), Ctrl-C exits 130, SIGTERM 143, a file
+    system that is full, read-only, forbidden or failing 2. Any other exception is
     a bug and keeps its traceback (Python's exit code 1).
     """
     signal.signal(signal.SIGTERM, _terminate)
@@ -79,13 +93,12 @@ def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None)
         )
         code = _complain(kept, error.exit_code if isinstance(error, Interrupted) else INTERRUPTED)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        fix = _MENDED_BY_USERS.get(error.errno or 0)
+        if fix is None:
             raise
-        code = _complain(
-            f"error: no space left on the device\n  where: {error.filename}\n"
-            "  fix:   free some space and run the same command again; nothing half-written was kept",
-            USER_ERROR,
-        )
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "no space left on the device" if full else str(error.strerror).lower()
+        code = _complain(f"error: {reason}\n  where: {error.filename}\n  fix:   {fix}", USER_ERROR)
     sys.stdout.flush()
     sys.exit(code)
 

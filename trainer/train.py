@@ -18,6 +18,7 @@ from trainer.checkpoint.provenance import device_name, identity_of
 from trainer.checkpoint.resume import where_to_start
 from trainer.checkpoint.run_lock import sole_session
 from trainer.checkpoint.state import TrainingState
+from trainer.data.dataloader import total_steps
 from trainer.data.dataset import TrainingData, load_training_data
 from trainer.echo.objective import build_objective
 from trainer.export.export import Export, export_adapter
@@ -28,6 +29,7 @@ from trainer.model.base_model import load_base, read_base
 from trainer.model.peft_adapter import attach_adapter
 from trainer.plan.hardware import refuse_shortages
 from trainer.plan.memory_estimate import certain_needs
+from trainer.plan.notes import config_notes, refuse_idle
 
 
 def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> RunDirectory:
@@ -66,7 +68,11 @@ def _train(
     # All that can be wrong is found before the weights are read.
     decided_by_first(accelerator, lambda: refuse_unwritable(run))
     base = read_base(config)
-    data = load_training_data(config, base.tokenizer, quiet=console.quiet)
+    data = load_training_data(config, base.tokenizer, window=base.window, quiet=console.quiet)
+    total = total_steps(len(data.train), config.training)
+    refuse_idle(config, total=total)
+    for note in config_notes(config, total=total, window=base.window):
+        console.print(note, highlight=False, soft_wrap=True)
     identity = identity_of(config, base.files, data.sources)
     start = start.with_inputs(identity)
     state = start.state_of(identity)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.base_model import read_config
+from schemas.context_window import context_window as window_of
 
 DEFAULT_NEW_TOKENS = 256  # lm-eval's, where a task names none
 
@@ -16,8 +17,7 @@ Request = tuple[Any, list[int], list[int]]
 
 def context_window(directory: Path) -> int | None:
     """Longest input of a model in tokens, new ones included; None where its config does not say."""
-    length = read_config(directory).get("max_position_embeddings")
-    return length if isinstance(length, int) else None
+    return window_of(read_config(directory))
 
 
 def cap_new_tokens(tasks: Mapping[str, Any], window: int | None) -> tuple[str, ...]:

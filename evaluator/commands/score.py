@@ -130,6 +130,8 @@ def score(
         models.close()
     directory = write(subject, evaluation)
     Console(width=None if sys.stdout.isatty() else 140).print(score_table(evaluation.report))
+    for note in evaluation.report.notes:
+        print(f"note: {note}")
     print(directory / "report.json")
 
 

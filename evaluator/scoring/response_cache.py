@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,9 +52,11 @@ def _read(path: Path) -> dict[str, Answer]:
         try:
             entry = json.loads(line)
             answer = entry["answer"]
-            answers[entry["key"]] = answer if isinstance(answer, str) else (float(answer[0]), bool(answer[1]))
-        except (ValueError, KeyError, TypeError, IndexError):
-            continue  # empty, or torn
+            read = answer if isinstance(answer, str) else (float(answer[0]), bool(answer[1]))
+            if isinstance(entry["key"], str) and (isinstance(read, str) or math.isfinite(read[0])):
+                answers[entry["key"]] = read
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
+            continue  # empty, torn, or of somebody else
     return answers
 
 

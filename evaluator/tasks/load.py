@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluator.tasks.answerable import require_answerable
 from evaluator.tasks.commonsense import unpublished_files
 from evaluator.tasks.local_data import local_overrides
 from evaluator.tasks.suites import Suite
@@ -45,7 +46,17 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> Loa
     overrides = local_overrides(suite, configs, directory)
     members = [{"task": name, **keys} for name, keys in overrides.items()]
     tasks = _build(suite, [{"group": f"{suite.name} from local files", "task": members}])
+    if suite.generates and not suite.programs:
+        for name, task in tasks.items():
+            require_answerable(task, suite.metric, suite.filter, where=_scored_file(task, overrides[name]))
     return LoadedTasks(suite, tasks, notes=_notes(suite, configs, overrides))
+
+
+def _scored_file(task: Any, override: Mapping[str, Any]) -> str:
+    keywords = override["dataset_kwargs"]
+    if "files" in keywords:
+        return str(keywords["files"][task.config.test_split or task.config.validation_split])
+    return str(Path(keywords["data"], keywords["folder"], "test.json"))
 
 
 def _build(suite: Suite, specifications: list[Any]) -> Mapping[str, Any]:
@@ -57,9 +68,11 @@ def _build(suite: Suite, specifications: list[Any]) -> Mapping[str, Any]:
     try:
         tasks: dict[str, Any] = manager.load(specifications)["tasks"]
     except (DatasetsError, HfHubHTTPError, OfflineModeIsEnabled, ConnectionError) as error:
+        unreachable = isinstance(error, OfflineModeIsEnabled | ConnectionError)
         raise UserError(
-            f"the data of suite {suite.name} cannot be loaded: {str(error).splitlines()[0]}",
-            fix="connect to the hub once (the data are cached), or give local files with --data DIR",
+            f"the data of suite {suite.name} cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            fix=("connect to the hub once (the data are cached), or " if unreachable else "")
+            + "give local files with --data DIR",
         ) from None
     for task in tasks.values():
         if task.get_config("num_fewshot") is None:

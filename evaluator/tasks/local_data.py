@@ -1,23 +1,25 @@
 """Local files in place of the hub's data sets: finds them, and says what each task must override to read them.
 
 Layouts under the data directory: `<task>/test.json` (LLM-Adapters' records), `<task>/<split>.jsonl|json|parquet` (rows
-as the hub's data set has them), `mmlu/{dev,test}/<subject>_{dev,test}.csv`, `humaneval/HumanEval.jsonl.gz`.
+as the hub's data set has them), `mmlu/{dev,test}/<subject>_{dev,test}.csv` (as its authors publish it, or with a header),
+`humaneval/HumanEval.jsonl.gz`.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluator.tasks.suites import Suite
 from evaluator.tasks.yaml_files import TaskConfig
 from schemas.errors import UserError
+from schemas.json_rows import SUFFIXES, read_rows
 
 Overrides = Mapping[str, Any]
-_SUFFIXES = (".jsonl", ".json", ".parquet")
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
+_MMLU_ANSWERS = {"A": 0, "B": 1, "C": 2, "D": 3, "0": 0, "1": 1, "2": 2, "3": 3}
 _MMLU_COLUMNS = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 
 
@@ -47,14 +49,15 @@ def _records(name: str, config: TaskConfig, data: Path) -> Overrides | None:
 
 
 def _splits(name: str, config: TaskConfig, data: Path) -> Overrides | None:
-    files = {path.stem: str(path) for path in sorted((data / name).glob("*")) if path.suffix in _SUFFIXES}
+    files = {path.stem: str(path) for path in sorted((data / name).glob("*")) if path.suffix in SUFFIXES}
     if not files:
         return None
     scored = config.get("test_split") or config.get("validation_split")
     if scored not in files:
         raise UserError(f"task {name} is scored on its split {scored!r}, which is missing", where=data / name)
-    builder = "parquet" if files[scored].endswith(".parquet") else "json"
-    overrides: dict[str, Any] = {"dataset_path": builder, "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    named = {config.get(key) for key in _SPLITS}
+    used = {split: file for split, file in files.items() if split in named}
+    overrides: dict[str, Any] = {"custom_dataset": load_splits, "dataset_name": None, "dataset_kwargs": {"files": used}}
     # lm-eval opens the few-shot split even where no shot is taken; one that is missing must not be named.
     missing = [key for key in _SPLITS if config.get(key) not in (None, *files)]
     if missing and config.get("num_fewshot"):
@@ -88,6 +91,35 @@ _EXPECTED = {
 }
 
 
+def load_splits(*, files: Mapping[str, str], **_: object) -> Any:
+    """A task's splits from JSON, JSON Lines or Parquet files, value for value (lm-eval's `custom_dataset`).
+
+    Raises:
+        UserError: a file or a row cannot be read, or a row is unlike the others.
+    """
+    from datasets import Dataset, DatasetDict
+
+    return DatasetDict({split: Dataset.from_list(_alike(Path(file))) for split, file in files.items()})
+
+
+def _alike(path: Path) -> list[dict[str, Any]]:
+    """Rows that all have the first one's keys, with values of its types."""
+    rows = read_rows(path)
+    if not rows:
+        raise UserError("the file holds no rows", where=path)
+    types = {key: type(value) for key, value in rows[0].items() if value is not None}
+    for number, row in enumerate(rows, start=1):
+        for key, kind in types.items():
+            if row.get(key) is None:
+                raise UserError(f"a row has no {key}, which the first row has", where=f"{path}, row {number}")
+            if type(row[key]) is not kind and {type(row[key]), kind} != {int, float}:
+                raise UserError(
+                    f"a row's {key} is {row[key]!r:.40}, no {kind.__name__} as in the first row",
+                    where=f"{path}, row {number}",
+                )
+    return rows
+
+
 def load_mmlu(*, directory: str, subject: str, **_: object) -> Any:
     """One MMLU subject from CSV files, in the form of the hub's data set (lm-eval's `custom_dataset`).
 
@@ -101,17 +133,22 @@ def load_mmlu(*, directory: str, subject: str, **_: object) -> Any:
 
 
 def _read_mmlu(path: Path) -> list[dict[str, Any]]:
+    """Rows of one file, with a header and answers 0 to 3 or, as published, without one and with letters."""
     if not path.is_file():
         raise UserError("an MMLU file is missing", where=path, fix=_EXPECTED["mmlu"])
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != _MMLU_COLUMNS:
-            raise UserError(f"the columns are {reader.fieldnames}, expected {_MMLU_COLUMNS}", where=path)
-        rows = list(reader)
-    for number, row in enumerate(rows, start=1):
-        if row["answer"] not in ("0", "1", "2", "3") or None in row or None in row.values():
-            raise UserError(f"row {number} does not fit the columns", where=path)
-    return [
-        {"question": row["question"], "choices": [row[f"choice{i}"] for i in range(4)], "answer": int(row["answer"])}
-        for row in rows
-    ]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in csv.reader(file, strict=True) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"the file is no CSV: {error}", where=path) from None
+    rows = lines[1:] if lines[:1] == [_MMLU_COLUMNS] else lines
+    return [_mmlu_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
+
+
+def _mmlu_row(row: Sequence[str], where: str) -> dict[str, Any]:
+    if len(row) != len(_MMLU_COLUMNS):
+        raise UserError(f"a row has {len(row)} columns, expected a question, four choices and the answer", where=where)
+    question, *choices, answer = row
+    if answer not in _MMLU_ANSWERS:
+        raise UserError(f"a row's answer is {answer!r}, expected A to D or 0 to 3", where=where)
+    return {"question": question, "choices": choices, "answer": _MMLU_ANSWERS[answer]}

@@ -50,6 +50,8 @@ class Suite:
     """Whether generated answers are labels, so that always giving the most frequent one is a floor."""
     programs: bool = False
     """Whether answers are programs, which the sandbox judges."""
+    template: str | None = None
+    """The trainer's prompt template that asks as this suite does; None where none does."""
     backends: tuple[Backend, ...] = ("hf", "vllm", "endpoint")
     """What can run it."""
 
@@ -85,6 +87,7 @@ def _commonsense(name: str, prefix: str, protocol: str, **more: object) -> Suite
         filter="leftmost",
         layout="records",
         labels=True,
+        template="commonsense_170k",
         protocol=protocol,
         **more,  # type: ignore[arg-type]
     )
@@ -138,6 +141,7 @@ SUITES: dict[str, Suite] = {
             folders=("gsm8k",),
             metric="exact_match",
             filter="strict-match",
+            template="question_answer",
             layout="splits",
             protocol="lm-eval gsm8k, 5-shot, greedy; primary score strict-match, secondary flexible-extract",
         ),

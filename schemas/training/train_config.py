@@ -104,6 +104,13 @@ class AdapterConfig(Section):
     )
     """Linear modules to adapt, by the last part of their name."""
 
+    @field_validator("target_modules")
+    @classmethod
+    def _modules_named_once(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(modules)) != len(modules):
+            raise ValueError("name each module once")
+        return modules
+
 
 class RoutingConfig(Section):
     """Stochastic routing: the echo path runs in a step with probability p, linear from start to end over the run."""

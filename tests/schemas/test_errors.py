@@ -63,6 +63,14 @@ def test_a_full_disk_is_a_user_error(capsys):
     assert "runs/a" in said
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_file_that_the_system_refuses_is_a_user_error(capsys, number):
+    code, said = outcome(raising(OSError(number, os.strerror(number), "runs/a")), capsys)
+    assert code == 2
+    assert os.strerror(number).lower() in said
+    assert "runs/a" in said
+
+
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda argv: 1 // 0, [])

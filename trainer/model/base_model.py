@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from schemas.base_model import read_config
 from schemas.base_weights import require_loaded, require_matching
+from schemas.context_window import context_window
 from schemas.errors import UserError
 from schemas.find_base import BaseModelFiles, find_base
 from schemas.training.train_config import BaseModelConfig, TrainConfig
@@ -26,6 +28,11 @@ class Base:
     """Its modules."""
     tokenizer: PreTrainedTokenizerBase
     """Its tokenizer, which has a padding token."""
+
+    @property
+    def window(self) -> int | None:
+        """Longest input in tokens that it was made for; None where its config does not say."""
+        return context_window(read_config(self.files.directory))
 
 
 def read_base(config: TrainConfig) -> Base:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
+from schemas.context_window import context_window
 from schemas.errors import UserError
 from schemas.find_base import BaseModelFiles
 from schemas.hub import go_offline_if_unreachable
@@ -24,6 +25,7 @@ from trainer.model.base_model import load_tokenizer
 from trainer.model.base_shape import BaseShape, check_fit, read_shape
 from trainer.plan.hardware import free_disk, memory_of, shortages, size, training_device
 from trainer.plan.memory_estimate import Footprint, footprint
+from trainer.plan.notes import config_notes, refuse_idle
 
 _SHAPES = Path(__file__).parents[2] / "configs" / "architectures"
 
@@ -53,13 +55,19 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     architecture, origin = base_architecture(config)
     shape = read_shape(architecture)
     check_fit(shape, config)
-    work = measure_work(config)
+    window = context_window(architecture.to_dict())
+    work = measure_work(config, window)
     footprints = {method: _footprint(shape, config, method, work.longest) for method in get_args(Method)}
     console.print(
         f"[bold]{config.name}[/]: {config.method} on {config.base.model} ({origin})", highlight=False, soft_wrap=True
     )
     console.print(_methods_table(footprints, config))
     _print_work(console, config, work)
+    if work.samples is not None:
+        total = total_steps(work.samples, config.training)
+        refuse_idle(config, total=total)
+        for note in config_notes(config, total=total, window=window):
+            console.print(f"[bold]note:[/] {note}", highlight=False, soft_wrap=True)
     _print_needs(console, config, footprints[config.method])
     return footprints
 
@@ -86,11 +94,16 @@ def base_architecture(config: TrainConfig) -> tuple[PretrainedConfig, str]:
     ), f"the hub cannot be reached: shape from configs/architectures/{known.name}"
 
 
-def measure_work(config: TrainConfig) -> Work:
-    """Reads and tokenises the data where they can be had; else takes what is known of them."""
+def measure_work(config: TrainConfig, window: int | None = None) -> Work:
+    """Reads and tokenises the data where they can be had; else takes what is known of them.
+
+    Args:
+        config: the run.
+        window: tokens that the base can take; None where its config does not say.
+    """
     try:
         tokenizer = tokenizer_of(config)
-        data = load_training_data(config, tokenizer)
+        data = load_training_data(config, tokenizer, window=window)
     except UserError as error:
         rows = known_rows(config)
         samples = None if rows is None else rows - config.data.validation_rows

@@ -99,3 +99,20 @@ def test_a_requests_key_depends_on_all_that_shapes_its_answer():
         request_key("task", "generate_until", ("prompt", {"max_gen_toks": 32}), 1),
     ]
     assert len({key, *others}) == 6
+
+
+def test_a_store_that_is_torn_or_polluted_gives_only_whole_answers(tmp_path):
+    store = ResponseStore(tmp_path / "answers.jsonl")
+    store.add({"a": "yes", "b": (-1.5, True)})
+    junk = [b'{"key": "x"}', b'["a"]', b'{"key": [], "answer": "q"}', b"\xff\xfe", b"[" * 50_000]
+    junk += [
+        b'{"key": "y", "answer": ' + b"9" * 5000 + b"}",
+        b'{"key": "z", "answer": [NaN, true]}',
+        b'{"key": "t", "ans',
+    ]
+    with store.path.open("ab") as file:
+        file.write(b"\n".join(junk))
+    again = ResponseStore(store.path)
+    assert (len(again), again.get("a"), again.get("b")) == (2, "yes", (-1.5, True))
+    again.add({"c": "no"})
+    assert ResponseStore(store.path).get("c") == "no"

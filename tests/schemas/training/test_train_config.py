@@ -38,6 +38,7 @@ def test_each_method_may_have_its_own_learning_rate():
     ("changes", "message"),
     [
         ({"metod": "lora"}, "metod: unknown key"),
+        ({"adapter": {"target_modules": ["q_proj", "v_proj", "q_proj"]}}, "each module once"),
         ({"method": "qlora"}, "method: Input should be 'lora', 'dora', 'echo_lora' or 'echo_dora'"),
         ({"name": "../escape"}, "name: String should match"),
         ({"data": {"train": []}}, "data.train: "),
