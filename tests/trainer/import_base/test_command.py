@@ -1,0 +1,35 @@
+"""python -m trainer import-base, as people call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import OK, UserError
+from trainer.import_base.command import main
+
+
+def test_a_file_becomes_a_base_and_a_second_call_has_nothing_to_do(
+    gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(gguf), str(tmp_path / "base")]
+    assert main(arguments) == OK
+    assert "parameters in 2 layers, float32 (tiny.gguf)" in capsys.readouterr().out
+    written = (tmp_path / "base" / "model.safetensors").stat()
+    assert main(arguments) == OK
+    assert "nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "base" / "model.safetensors").stat() == written
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a GGUF file nor a known base") as fault:
+        main(["smollm3", str(tmp_path / "base")])
+    assert "smollm2-135m" in str(fault.value)
+
+
+def test_a_directory_of_something_else_is_left_alone(gguf: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds no base"):
+        main([str(gguf), str(tmp_path)])
+    assert (tmp_path / "notes.txt").read_text() == "mine"
