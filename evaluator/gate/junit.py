@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree as ET
 
+from evaluator.gate.plain_text import one_line
 from schemas.evaluation.verdict import CheckResult, Verdict
 
 
@@ -25,16 +26,17 @@ def check_name(check: CheckResult) -> str:
     """A name that stays the same from run to run, by which CI systems follow a test."""
     against = f" against {check.against}" if check.against else ""
     seeds = f" over {len(check.candidates)} seeds" if len(check.candidates) > 1 else ""
-    return f"{check.kind} of {check.subject}{against}{seeds}"
+    return one_line(f"{check.kind} of {check.subject}{against}{seeds}")
 
 
 def _add_case(parent: ET.Element, check: CheckResult, policy: str) -> None:
     case = ET.SubElement(parent, "testcase", classname=f"{policy}.{check.suite}", name=check_name(check), time="0")
+    why = one_line(check.reason)
     if check.decision != "pass":
         kind = "failure" if check.decision == "rejected" else "error"
-        ET.SubElement(case, kind, type=check.decision, message=check.reason).text = check.reason
+        ET.SubElement(case, kind, type=check.decision, message=why).text = why
     else:
-        ET.SubElement(case, "system-out").text = check.reason
+        ET.SubElement(case, "system-out").text = why
 
 
 def _counts(checks: tuple[CheckResult, ...]) -> dict[str, str]:

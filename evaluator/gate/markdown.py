@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from evaluator.gate.plain_text import Formatted, markdown
 from evaluator.gate.table import difference_cells, summaries
 from evaluator.tasks.names import short_names
 from schemas.evaluation.verdict import Comparison, Verdict
@@ -14,8 +15,8 @@ SIGNS = {"pass": "✅ pass", "rejected": "❌ rejected", "inconclusive": "❔ in
 def to_markdown(verdict: Verdict) -> str:
     """Decision first, then the checks, then the paired figures folded away."""
     parts = [
-        f"## {SIGNS[verdict.decision]}: {escape(verdict.adapter.name)}",
-        verdict.reason,
+        f"## {SIGNS[verdict.decision]}: {markdown(verdict.adapter.name)}",
+        markdown(verdict.reason),
         table(
             ("", "suite", "check", "why"),
             ((SIGNS[decision], suite, kind, reason) for suite, kind, decision, reason in summaries(verdict.checks)),
@@ -40,10 +41,10 @@ def _comparison(comparison: Comparison) -> str:
         )
         for name, task in comparison.tasks.items()
     ]
-    total = ("**macro**", "", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value))
+    total = (Formatted("**macro**"), "", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value))
     head = ("task", "items", "baseline", "adapter", "fixed / broken", "points [interval]", "p (Holm)", "detectable")
-    notes = "".join(f"\n\n_{escape(note)}_" for note in comparison.notes)
-    return f"<details><summary>{escape(title)}</summary>\n\n{table(head, [*rows, total])}{notes}\n\n</details>"
+    notes = "".join(f"\n\n_{markdown(note)}_" for note in comparison.notes)
+    return f"<details><summary>{markdown(title)}</summary>\n\n{table(head, [*rows, total])}{notes}\n\n</details>"
 
 
 def _footnotes(verdict: Verdict) -> Iterator[str]:
@@ -55,10 +56,5 @@ def _footnotes(verdict: Verdict) -> Iterator[str]:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A pipe table; cells are escaped."""
-    lines = [head, ["---"] * len(head), *([escape(cell) for cell in row] for row in rows)]
+    lines = [head, ["---"] * len(head), *([markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape(text: str) -> str:
-    """Text that no Markdown table or HTML reads as its own."""
-    return text.replace("|", "\\|").replace("<", "&lt;")

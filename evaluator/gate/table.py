@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evaluator.gate.plain_text import one_line
 from evaluator.tasks.names import short_names
 from schemas.evaluation.decision import Decision, worst
 from schemas.evaluation.verdict import CheckResult, Comparison, Difference, Verdict
@@ -21,9 +22,11 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     for comparison in verdict.comparisons:
         console.print(comparison_table(comparison))
         for note in comparison.notes:
-            console.print(Text(f"  {note}", style="dim"))
+            console.print(Text(f"  {one_line(note)}", style="dim"))
     console.print(_checks(verdict))
-    console.print(Text.assemble((f"{verdict.decision}: ", f"bold {COLOURS[verdict.decision]}"), verdict.reason))
+    console.print(
+        Text.assemble((f"{verdict.decision}: ", f"bold {COLOURS[verdict.decision]}"), one_line(verdict.reason))
+    )
 
 
 def summaries(checks: Sequence[CheckResult]) -> Iterator[tuple[str, str, Decision, str]]:
@@ -48,7 +51,13 @@ def comparison_table(comparison: Comparison) -> Table:
     for name, task in comparison.tasks.items():
         scores = f"{task.baseline * 100:.1f} > {task.candidate * 100:.1f}"
         changes = f"+{task.fixed} -{task.broken}"
-        table.add_row(names[name], str(task.items), scores, changes, *difference_cells(task.difference, task.p_holm))
+        table.add_row(
+            Text(one_line(names[name])),
+            str(task.items),
+            scores,
+            changes,
+            *difference_cells(task.difference, task.p_holm),
+        )
     table.add_section()
     table.add_row("macro", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value), style="bold")
     return table
@@ -77,7 +86,7 @@ def _checks(verdict: Verdict) -> Table:
         table.add_column(column, no_wrap=True)
     table.add_column("why")
     for suite, kind, decision, reason in summaries(verdict.checks):
-        table.add_row(suite, kind, Text(decision, style=COLOURS[decision]), Text(reason))
+        table.add_row(suite, kind, Text(decision, style=COLOURS[decision]), Text(one_line(reason)))
     return table
 
 

@@ -23,6 +23,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} |
 }
 SETTINGS: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a task may be called anything, dollar signs and all
     "font.size": 11,
     "axes.titlesize": 11,
     "text.color": INK,

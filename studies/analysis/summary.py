@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evaluator.gate.markdown import escape, table
+from evaluator.gate.markdown import table
+from evaluator.gate.plain_text import Formatted, markdown
 from evaluator.gate.table import p_text, points
 from schemas.studies.study_report import ContrastOutcome, StudyReport
 from studies.analysis.power import design_words
@@ -19,7 +20,7 @@ def summary(report: StudyReport) -> str:
 
 def _parts(report: StudyReport) -> Iterator[str]:
     study = report.study
-    yield f"# Study: {escape(study.name)}"
+    yield f"# Study: {markdown(study.name)}"
     yield (
         f"Plan `{report.protocol_sha256[:12]}`, registered {report.registered:%Y-%m-%d %H:%M} UTC before the first run; "
         f"{changes(report)}. {len(study.seeds)} seeds per arm, {_items(report)} test items on suite {study.evaluation.suite}, "
@@ -53,7 +54,7 @@ def changes(report: StudyReport) -> str:
         return "not changed since"
     count = len(report.amendments)
     reasons = "; ".join(f"{one.reason} ({one.runs_finished} runs were finished)" for one in report.amendments)
-    return f"**changed {count} time{'' if count == 1 else 's'} since**: {escape(reasons)}"
+    return f"**changed {count} time{'' if count == 1 else 's'} since**: {markdown(reasons)}"
 
 
 def _contrast(one: ContrastOutcome, *, many: bool) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ def _contrast(one: ContrastOutcome, *, many: bool) -> tuple[str, ...]:
         p_text(one.p_holm),
         f"{p_text(one.p_equivalence_holm)} (margin {one.margin * 100:g})",
         f"{one.power.minimum_detectable_effect * 100:.1f}",
-        f"**{SIGNS[one.finding]}**",
+        Formatted(f"**{SIGNS[one.finding]}**"),
     )
 
 
@@ -108,7 +109,7 @@ def _expectations(report: StudyReport) -> Iterator[str]:
         else:
             gain = here - means[one.base, one.over]
             figures = f"{one.arm} - {one.over}: {gain * 100:+z.1f} here, {one.macro * 100:+z.1f} published"
-        yield f"- {one.base} {figures} ({escape(one.source)})"
+        yield f"- {one.base} {figures} ({markdown(one.source)})"
 
 
 def _notes(report: StudyReport) -> Iterator[str]:
@@ -119,11 +120,11 @@ def _notes(report: StudyReport) -> Iterator[str]:
     chosen = (
         f"by {report.study.tuning.criterion.replace('_', ' ')} from {grid}" if tuned else f"not tuned: {grid} for all"
     )
-    yield f"Trained on {escape(devices)}. Learning rates {chosen}."
+    yield f"Trained on {markdown(devices)}. Learning rates {chosen}."
     if edges:
         yield f"At an end of the grid, so a wider one could do better: {', '.join(edges)}."
     for note in report.notes:
-        yield f"_{escape(note)}_"
+        yield f"_{markdown(note)}_"
 
 
 def _items(report: StudyReport) -> str:

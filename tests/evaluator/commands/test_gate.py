@@ -109,3 +109,26 @@ def test_json_of_the_verdict_reads_back_as_it_was(runs: Runs) -> None:
     path = runs["echo"] / "verdict.json"
     assert Verdict.read(path).to_json() == path.read_text()
     assert json.loads(path.read_text())["decision"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("tokenizer_sha256", "tokenizer"),
+        ("chat_template_sha256", "chat template"),
+        ("generation_config_sha256", "generation config"),
+    ],
+)
+def test_one_base_with_two_tokenizers_is_no_comparison(
+    runs: Runs, policy: Policy, edit: Edit, part: str, words: str
+) -> None:
+    for name, sha256 in (("echo", "0" * 64), ("lora", "1" * 64)):
+        edit(runs[name], lambda report, sha256=sha256: report["base"].update({part: sha256}))
+    with pytest.raises(UserError, match=f"the same base with another {words}"):
+        judge(runs["echo"], runs["lora"], policy(NOT_WORSE))
+
+
+def test_another_base_model_altogether_is_noted(runs: Runs, policy: Policy, edit: Edit) -> None:
+    edit(runs["lora"], lambda report: report["base"].update(weights_sha256="1" * 64, tokenizer_sha256="1" * 64))
+    judge(runs["echo"], runs["lora"], policy(NOT_WORSE))
+    assert "different base model: tiny" in Verdict.read(runs["echo"] / "verdict.json").comparisons[-1].notes
