@@ -23,7 +23,7 @@ Rounds = dict[Arm, list[list[float]]]
 
 
 class Bar(NamedTuple):
-    """A comparison, with the limit that issue 3 sets it."""
+    """A comparison, with the limit that its median must keep."""
 
     arm: Arm
     over: Arm

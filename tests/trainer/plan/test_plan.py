@@ -1,23 +1,23 @@
-from __future__ import annotations
+"""None"""
 
 import io
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from schemas.errors import UserError
 from schemas.training.train_config import TrainConfig
 from trainer.config_file import load_config
-from trainer.model.base_shape import read_shape
-from trainer.model.peft_adapter import attach_adapter
-from trainer.plan.memory_estimate import footprint
 from trainer.plan.plan import measure_work, plan
 
 CONFIGS = Path("configs")
+
+
+def tiny_config(base: Path, tmp_path: Path, training_runs: Any, records: Any, **changes: Any) -> TrainConfig:
+    config: TrainConfig = training_runs.make_config(tmp_path, base, records, **changes)
+    return config
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,6 @@ def test_the_published_parameter_counts(config: str, lora: int, dora: int) -> No
     assert "hub cannot be reached" in said
 
 
-def tiny_config(base: Path, tmp_path: Path, training_runs: Any, records: Any, **changes: Any) -> TrainConfig:
-    config: TrainConfig = training_runs.make_config(tmp_path, base, records, **changes)
-    return config
-
-
 def test_steps_and_tokens_are_counted_where_the_data_are_here(
     tiny_base: Path, tmp_path: Path, training_runs: Any, records: Any
 ) -> None:
@@ -63,39 +58,6 @@ def test_the_plan_counts_what_training_trains(
 
     adapter = AdapterManifest.read(training_runs.run(config).manifest).adapter
     assert (needs.adapter_parameters, needs.echo_parameters) == (adapter.parameters, adapter.echo_parameters)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) -> None:
-    shape = LlamaConfig(
-        vocab_size=64,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    config = TrainConfig.parse(
-        {"name": "x", "method": "lora", "base": {"model": "x", "dtype": dtype}, "data": {"train": ["x.json"]}}, where=""
-    )
-    needs = footprint(read_shape(shape), config, micro_batch=4, tokens=64)
-    [estimated] = [amount for item, amount in needs.memory.items() if item.startswith("activations")]
-    base = LlamaForCausalLM(shape).to(getattr(torch, dtype)).requires_grad_(False)
-    model = attach_adapter(base, config).train()
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.untyped_storage().data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = base.model(
-            input_ids=torch.ones(4, 64, dtype=torch.int64), attention_mask=torch.ones(4, 64), use_cache=False
-        )
-    del outputs
-    assert estimated == pytest.approx(sum(t.untyped_storage().nbytes() for t in kept.values()), rel=0.1)
 
 
 def test_a_base_of_unknown_shape_is_refused() -> None:

@@ -1,0 +1,25 @@
+"""A job is done when its artifacts verify, and an amended plan keeps what it no longer counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.studies.study_plan import StudyProtocol
+from studies.run.jobs import RunJob
+from studies.run.study_file import run_config
+from trainer.config_file import write_config
+
+
+def test_an_amended_study_sets_aside_runs_of_another_config_and_keeps_the_others(
+    protocol: StudyProtocol, tmp_path: Path
+) -> None:
+    kept, changed = (run_config(protocol.study, protocol.arms[0], seed=seed, rate=0.01) for seed in (0, 1))
+    for config, written in ((kept, kept), (changed, changed.model_copy(update={"method": "dora"}))):
+        job = RunJob(tmp_path, config, None, tmp_path / "superseded")
+        write_config(written, job.run.config)
+        work = job.next_work()
+        assert work is not None
+        assert work.phase == "training"
+    assert (Path(kept.runs) / kept.name / "config.yaml").is_file()
+    assert (tmp_path / "superseded" / changed.name / "config.yaml").is_file()
+    assert not (Path(changed.runs) / changed.name).exists()

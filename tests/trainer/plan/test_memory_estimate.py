@@ -1,0 +1,43 @@
+"""What is estimated is what a real run keeps."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from schemas.training.train_config import TrainConfig
+from trainer.model.base_shape import read_shape
+from trainer.model.peft_adapter import attach_adapter
+from trainer.plan.memory_estimate import footprint
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) -> None:
+    shape = LlamaConfig(
+        vocab_size=64,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    config = TrainConfig.parse(
+        {"name": "x", "method": "lora", "base": {"model": "x", "dtype": dtype}, "data": {"train": ["x.json"]}}, where=""
+    )
+    needs = footprint(read_shape(shape), config, micro_batch=4, tokens=64)
+    [estimated] = [amount for item, amount in needs.memory.items() if item.startswith("activations")]
+    base = LlamaForCausalLM(shape).to(getattr(torch, dtype)).requires_grad_(False)
+    model = attach_adapter(base, config).train()
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = base.model(
+            input_ids=torch.ones(4, 64, dtype=torch.int64), attention_mask=torch.ones(4, 64), use_cache=False
+        )
+    del outputs
+    assert estimated == pytest.approx(sum(t.untyped_storage().nbytes() for t in kept.values()), rel=0.1)
