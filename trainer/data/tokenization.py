@@ -86,7 +86,8 @@ def make_examples(
     examples.dropped["nothing_learned"] += sum(not row for row in rows)
     answered = [pieces for pieces in texts if all(piece.text.strip() for piece in pieces if piece.is_answer)]
     examples.dropped["answer_empty"] += len(texts) - len(answered)
-    longest = min(data.max_length, window or data.max_length)
+    # A server that is asked for a text's log-probabilities generates one token more, for which there must be room.
+    longest = min(data.max_length, window - 1) if window else data.max_length
     chat = data.format == "messages"
     tokenised = _tokenise(answered, tokenizer, special_tokens=not chat)
     for example in track(tokenised, "Tokenising", total=len(answered), disable=quiet, transient=True):
@@ -110,7 +111,7 @@ def _nothing_left(examples: Examples, rows: int, data: DataConfig, longest: int)
     }
     advice["answer_cut"] = advice["prompt_too_long"]
     if longest < data.max_length:
-        advice["prompt_too_long"] = advice["answer_cut"] = f"shorten them: the base's window is {longest} tokens"
+        advice["prompt_too_long"] = advice["answer_cut"] = f"shorten them: the base's window is {longest + 1} tokens"
     most = max(examples.dropped, key=lambda reason: examples.dropped[reason], default="answer_empty")
     return UserError(
         f"no training example is left of {rows} rows ({counts})",
