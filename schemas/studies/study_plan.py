@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
 from schemas.document import Count, Document, Section, Sha256
 from schemas.studies.study_config import Part, StudyConfig
-from schemas.training.train_config import Positive, PositiveFloat
+from schemas.training.train_config import Positive, PositiveFloat, TrainConfig, in_first_words
 from schemas.upgrade import change_at, rename
 
 Flops = Annotated[float, Field(gt=0)]
@@ -78,6 +78,7 @@ class StudyProtocol(Section):
     def _as_first_written(self) -> dict[str, JsonValue]:
         """The same in the words of version 1: a registered hash outlives every change of words, here and in what cites it."""
         data = change_at(self.fixed(), "study.analysis.contrasts.*", rename({"baseline": "opponent"}))
+        data = change_at(data, "arms.*.config", in_first_words)
         first: dict[str, JsonValue] = change_at(data, "study.schema_version", lambda _: "1")
         return first
 
@@ -101,11 +102,17 @@ class Amendment(Section):
     """Runs that were already finished and could have been looked at."""
 
 
+def _in_todays_words(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    studied = change_at(data, "protocol.study", StudyConfig.upgraded)
+    upgraded: dict[str, JsonValue] = change_at(studied, "protocol.arms.*.config", TrainConfig.upgraded)
+    return upgraded
+
+
 class StudyPlan(Document):
     """The registered protocol, with every later change."""
 
     title: ClassVar[str] = "study plan"
-    upgrades: ClassVar = {"1": lambda data: change_at(data, "protocol.study", StudyConfig.upgraded)}
+    upgrades: ClassVar = {"1": _in_todays_words}
 
     schema_version: Literal["2"] = "2"
     """Version of this schema."""

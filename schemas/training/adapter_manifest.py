@@ -79,7 +79,7 @@ class DataRecord(Section):
     train_rows: Count
     """Examples trained on, per epoch."""
     validation_rows: Count
-    """Examples held out."""
+    """Examples to validate on."""
     dropped: dict[str, Count]
     """Examples left out, by reason: prompt_empty, prompt_too_long, answer_empty, answer_cut, nothing_learned."""
     supervised_tokens: Count
@@ -96,7 +96,7 @@ class TrainingRecord(Section):
     train_loss: float | None
     """Mean plain-path cross-entropy of the last logged interval, nats per supervised token."""
     validation_loss: float | None
-    """Plain-path cross-entropy on the held-out rows, nats per supervised token; None without such rows."""
+    """Plain-path cross-entropy on the validation rows, nats per supervised token; None without such rows."""
     seconds: float
     """Wall time of the optimisation, over all sessions."""
     device: str
@@ -157,7 +157,7 @@ class AdapterManifest(Document):
     seed: Count
     """The run's seed."""
     config_sha256: Sha256
-    """Hash of the resolved TrainConfig's JSON."""
+    """Hash of the resolved TrainConfig (`TrainConfig.sha256`)."""
     base: BaseModelRecord
     """The base model."""
     adapter: AdapterRecord

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import to_json
 
 from schemas.document import Count, Document, Fraction, Section
 from schemas.method import Method, uses_dora, uses_echo
 from schemas.prompt import TemplateName
+from schemas.upgrade import change_at, rename
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Positive = Annotated[int, Field(ge=1)]
@@ -76,7 +79,7 @@ class DataConfig(Section):
     loss_on: Literal["answers", "all"] = "answers"
     """Tokens under the loss: the answer only (the method's masking), or the prompt too (LLM-Adapters' default)."""
     validation_rows: Count = 120
-    """Rows held out at random for the evaluation loss; 0 switches it off."""
+    """Rows taken out of training at random for the validation loss; 0 switches it off."""
 
     @field_validator("template")
     @classmethod
@@ -151,9 +154,9 @@ class EchoConfig(Section):
     """Positions that receive the echo: those whose next token is supervised (the paper's answer-only masking), or every
     position of the sample (masking switched off)."""
     bottleneck: Positive = 64
-    """Width q of the projection and gate networks (second-hand)."""
-    gate_bias: float = -2.0
-    """Initial bias of the sigmoid gate (second-hand)."""
+    """Width q of the projection and sigmoid networks (second-hand)."""
+    sigmoid_bias: float = -2.0
+    """Initial bias of the sigmoid that scales the injected vector (second-hand)."""
     scale: PositiveFloat = 1.0
     """lambda, the factor of the injected product (ours; the zero-started projection makes a warm-up factor needless)."""
     loss_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -179,6 +182,10 @@ class EchoConfig(Section):
     def enters_loss(self) -> bool:
         """Whether the loss has a term of the echo path, which otherwise does not run."""
         return bool(self.loss_weight or self.distillation.weight or self.distillation.representations)
+
+
+RENAMED_ECHO_KEYS = rename({"gate_bias": "sigmoid_bias"})
+"""From version 1 of a document with an echo section to the next."""
 
 
 class TrainingConfig(Section):
@@ -228,12 +235,20 @@ class TrainingConfig(Section):
         return self.learning_rate[method] if isinstance(self.learning_rate, dict) else self.learning_rate
 
 
+def in_first_words(config: dict[str, Any]) -> dict[str, Any]:
+    """A config's plain data in the words of version 1: what it is hashed in, so that a hash outlives changes of words."""
+    renamed = change_at(config, "echo", rename({"sigmoid_bias": "gate_bias"}))
+    first: dict[str, Any] = change_at(renamed, "schema_version", lambda _: "1")
+    return first
+
+
 class TrainConfig(Document):
     """One training run."""
 
     title: ClassVar[str] = "training config"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "echo", RENAMED_ECHO_KEYS)}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     name: Name
     """Names the run directory `<runs>/<name>`. `{method}` in a config file is replaced by the method before validation."""
@@ -267,6 +282,11 @@ class TrainConfig(Document):
                 f"training.batch_size ({self.training.batch_size}) is not a multiple of training.micro_batch_size ({micro})"
             )
         return self
+
+    def sha256(self) -> str:
+        """Hash of the config's JSON text in the words of version 1, which every adapter's manifest records."""
+        text = to_json(in_first_words(self.model_dump(mode="json")), indent=2)
+        return hashlib.sha256(text + b"\n").hexdigest()
 
     @property
     def use_dora(self) -> bool:

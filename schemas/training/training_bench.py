@@ -7,7 +7,15 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.document import Count, Document, Fraction, Section
-from schemas.training.train_config import AdapterConfig, EchoConfig, Positive, PositiveFloat, RoutingConfig
+from schemas.training.train_config import (
+    RENAMED_ECHO_KEYS,
+    AdapterConfig,
+    EchoConfig,
+    Positive,
+    PositiveFloat,
+    RoutingConfig,
+)
+from schemas.upgrade import change_at
 
 Arm = Literal[
     "lora", "dora", "echo_lora", "echo_dora", "echo_lora_two_pass", "echo_dora_two_pass", "peft_lora", "peft_dora"
@@ -73,8 +81,9 @@ class BenchConfig(Document):
     """What to measure."""
 
     title: ClassVar[str] = "bench config"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "echo", RENAMED_ECHO_KEYS)}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to measure; auto takes a GPU where there is one."""
@@ -203,8 +212,9 @@ class BenchReport(Document):
     """What was measured."""
 
     title: ClassVar[str] = "bench report"
+    upgrades: ClassVar = {"1": lambda data: change_at(data, "config", BenchConfig.upgraded)}
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["2"] = "2"
     """Version of this schema."""
     config: BenchConfig
     """What was asked for."""

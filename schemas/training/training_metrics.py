@@ -31,6 +31,6 @@ class TrainingMetrics(Section):
     supervised_tokens_per_second: float | None = None
     """Tokens under the loss per second of wall time."""
     validation_loss: float | None = None
-    """Plain-path cross-entropy on the held-out rows at this step; None between evaluations."""
+    """Plain-path cross-entropy on the validation rows at this step; None between evaluations."""
     seconds: float
     """Wall time of the optimisation so far, over all sessions."""

@@ -121,7 +121,7 @@ class RunJob:
         if self.replaces is None or not self.run.config.is_file():
             return
         found = read_yaml(self.run.config, "training config")
-        if found != self.config.model_dump(mode="json"):
+        if TrainConfig.upgraded(found) != self.config.model_dump(mode="json"):
             self.replaces.mkdir(parents=True, exist_ok=True)
             taken = (self.replaces / self.name, *(self.replaces / f"{self.name}.{number}" for number in range(2, 1000)))
             os.rename(self.run.root, next(aside for aside in taken if not os.path.lexists(aside)))

@@ -19,9 +19,12 @@ from schemas.serving.overhead_report import OverheadReport
 from schemas.studies.study_config import StudyConfig
 from schemas.studies.study_plan import ChosenRates, StudyPlan
 from schemas.studies.study_report import StudyReport
+from schemas.training.train_config import TrainConfig
+from schemas.training.training_bench import BenchConfig, BenchReport
 
 OLD = Path(__file__).parent / "old_documents"
 FILES = sorted(path for path in OLD.iterdir() if path.suffix in (".json", ".yaml"))
+BENCHES = sorted(Path("configs/bench/results").rglob("bench.json"))
 RESULTS = sorted(Path("configs/studies/results").glob("*/study_plan.json"))
 BY_NAME = {re.sub(r"(?<!^)(?=[A-Z])", "_", one.__name__).lower(): one for one in DOCUMENTS}
 
@@ -45,8 +48,24 @@ def test_every_old_document_is_read_and_written_in_todays_version(path: Path) ->
 
 def test_every_document_whose_version_rose_has_an_old_one_here() -> None:
     rose = {f"{name}-{version}" for name, one in BY_NAME.items() for version in one.upgrades}
-    elsewhere = {"study_config-1", "serving_attestation-1"}  # inside every study plan; in tests/serving/attestation
+    # Inside every study plan; in tests/serving/attestation; among the bench's results.
+    elsewhere = {"study_config-1", "serving_attestation-1", "bench_report-1"}
     assert rose - {path.stem for path in FILES} <= elsewhere
+
+
+def test_an_old_config_has_the_hash_that_its_adapter_recorded() -> None:
+    config, manifest = read(OLD / "train_config-1.yaml"), plain(OLD / "adapter_manifest-1.json")
+    assert isinstance(config, TrainConfig)
+    assert config.sha256() == manifest["config_sha256"]
+    assert config.echo is not None
+    assert config.echo.sigmoid_bias == plain(OLD / "train_config-1.yaml")["echo"]["gate_bias"]  # type: ignore[index]
+
+
+def test_old_benches_are_read_with_their_echo() -> None:
+    bench = BenchConfig.parse({"echo": {"gate_bias": -1.5}}, where="bench config")
+    assert bench.echo.sigmoid_bias == -1.5
+    for path in BENCHES:
+        assert BenchReport.read(path).config.echo.sigmoid_bias == plain(path)["config"]["echo"]["gate_bias"]  # type: ignore[index]
 
 
 def test_an_old_policy_s_reference_is_the_baseline() -> None:

@@ -84,7 +84,7 @@ def ragged_batch(
 
 def rows_of(batch: Batch, rows: slice) -> Batch:
     """Some samples of a batch, in the same columns."""
-    tensors = (batch.input_ids, batch.attention_mask, batch.labels, batch.answers)
+    tensors = (batch.input_ids, batch.attention_mask, batch.labels, batch.completion_mask)
     return Batch(*(tensor[rows] for tensor in tensors), boundary=batch.boundary)
 
 

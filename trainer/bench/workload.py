@@ -28,7 +28,7 @@ def _example(workload: Workload, vocabulary: int, random_numbers: random.Random)
 
 def supervised_share(examples: Sequence[Example]) -> float:
     """Share of the real tokens that are under the loss."""
-    return sum(sum(example.answers) for example in examples) / sum(map(len, examples))
+    return sum(sum(example.completion_mask) for example in examples) / sum(map(len, examples))
 
 
 def with_share(workload: Workload, share: float) -> Workload:
@@ -57,7 +57,7 @@ def right_padded(examples: Sequence[Example]) -> dict[str, Any]:
     ids, mask = torch.zeros(len(examples), columns, dtype=torch.int64), torch.zeros(len(examples), columns).long()
     labels = torch.full((len(examples), columns), -100)
     for row, example in enumerate(examples):
-        tokens, answers = torch.tensor(example.input_ids), torch.tensor(example.answers)
+        tokens, answers = torch.tensor(example.input_ids), torch.tensor(example.completion_mask)
         ids[row, : len(example)], mask[row, : len(example)] = tokens, 1
         labels[row, : len(example)] = torch.where(answers, tokens, -100)
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}

@@ -99,7 +99,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if hashlib.sha256(data).hexdigest() != expected.sha256:
             raise UserError(f"{name} is not the file that was saved (sha256 differs)", where=path)
         try:
-            tensors[Path(name).stem] = safetensors.torch.load(data)
+            found = safetensors.torch.load(data)
         except safetensors.SafetensorError as error:
             raise UserError(f"{name} is no safetensors file: {error}", where=path) from None
+        tensors[Path(name).stem] = {_todays(key): tensor for key, tensor in found.items()}
     return Checkpoint(path, record, tensors)
+
+
+def _todays(name: str) -> str:
+    """A tensor's name in the words of this release: checkpoints with configs of version 1 said `gate_bias`."""
+    return name.replace("gate_bias", "sigmoid_bias")

@@ -44,7 +44,7 @@ class TrainingState(Section):
     last_loss: float | None = None
     """Mean plain-path loss of the last logged interval."""
     validation_loss: float | None = None
-    """Plain-path loss on the held-out rows when it was last measured."""
+    """Plain-path loss on the validation rows when it was last measured."""
     interval: Interval = Interval()
     """Sums since the last logged line."""
     identity: RunIdentity

@@ -2,11 +2,11 @@
 
 Every sample's last prompt token sits in the same column, `boundary`, so the suffix of the echo pass is one slice.
 
-    columns      0 ...... boundary | boundary + 1 ......... T - 1
+    columns      0 ...... boundary | boundary + 1 ......... C - 1
     sample 0     . . p p p p p p p |  a a a a . . .
     sample 1     p p p p p p p p p |  a a a a a a a          . = padding
 
-Legend: B samples, T columns.
+Legend: B samples, C columns. A pass runs T = C - 1 of them: the last predicts nothing.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ class Batch:
     """One micro-batch. `Objective` shifts the labels; nobody else does."""
 
     input_ids: Tensor
-    """[B, T] int64; the id under padding is arbitrary."""
+    """[B, C] int64; the id under padding is arbitrary."""
     attention_mask: Tensor
-    """[B, T] bool; True at real tokens. Each sample's real tokens are contiguous and include column `boundary`."""
+    """[B, C] bool; True at real tokens. Each sample's real tokens are contiguous and include column `boundary`."""
     labels: Tensor
-    """[B, T] int64; the token's own id where it is under the loss, else -100."""
-    answers: Tensor
-    """[B, T] bool; True at tokens of an answer (the same as `labels != -100` for `data.loss_on: answers`)."""
+    """[B, C] int64; the token's own id where it is under the loss, else -100."""
+    completion_mask: Tensor
+    """[B, C] bool; True at tokens of an answer (the same as `labels != -100` for `data.loss_on: answers`)."""
     boundary: int
     """Column of the last token before the first answer, the same for all samples."""
 
     @property
     def position_ids(self) -> Tensor:
-        """[B, T] int64: 0 at each sample's first real token, and under the padding before it."""
+        """[B, C] int64: 0 at each sample's first real token, and under the padding before it."""
         return (self.attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
     @property
     def supervised(self) -> Tensor:
-        """[B, T - 1] bool: True at positions that predict a token under the loss.
+        """[B, T] bool: True at positions that predict a token under the loss.
 
         A sample's first real token has nothing before it and is never predicted, whatever its label says.
         """
         return (self.labels[:, 1:] != IGNORED) & self.attention_mask[:, :-1]
 
     @property
-    def before_answers(self) -> Tensor:
-        """[B, T - 1] bool: True at positions whose next token belongs to an answer; only these receive the echo."""
-        return self.answers[:, 1:] & self.attention_mask[:, :-1]
+    def before_completion(self) -> Tensor:
+        """[B, T] bool: True at positions whose next token belongs to an answer; only these receive the echo."""
+        return self.completion_mask[:, 1:] & self.attention_mask[:, :-1]
 
     @property
     def supervised_tokens(self) -> int:
@@ -79,20 +79,22 @@ def collate(examples: Sequence[Example], *, pad_token_id: int, loss_on: Literal[
     shape = (len(examples), prompt_columns + answer_columns)
     input_ids = torch.full(shape, pad_token_id, dtype=torch.int64)
     attention_mask = torch.zeros(shape, dtype=torch.bool)
-    answers = torch.zeros(shape, dtype=torch.bool)
+    completion_mask = torch.zeros(shape, dtype=torch.bool)
     labels = torch.full(shape, IGNORED, dtype=torch.int64)
     for row, example in enumerate(examples):
         first = prompt_columns - 1 - example.boundary
         columns = slice(first, first + len(example.input_ids))
         input_ids[row, columns] = torch.tensor(example.input_ids)
         attention_mask[row, columns] = True
-        answers[row, columns] = torch.tensor(example.answers)
+        completion_mask[row, columns] = torch.tensor(example.completion_mask)
         # The first real token is never a label: it would be predicted from padding.
         under_loss = (
-            answers[row] if loss_on == "answers" else attention_mask[row].index_fill(0, torch.tensor(first), False)
+            completion_mask[row]
+            if loss_on == "answers"
+            else attention_mask[row].index_fill(0, torch.tensor(first), False)
         )
         labels[row, under_loss] = input_ids[row, under_loss]
-    return Batch(input_ids, attention_mask, labels, answers, boundary=prompt_columns - 1)
+    return Batch(input_ids, attention_mask, labels, completion_mask, boundary=prompt_columns - 1)
 
 
 def filler(example: Example, *, pad_token_id: int) -> Batch:
@@ -102,6 +104,6 @@ def filler(example: Example, *, pad_token_id: int) -> Batch:
         batch.input_ids,
         batch.attention_mask,
         torch.full_like(batch.labels, IGNORED),
-        torch.zeros_like(batch.answers),
+        torch.zeros_like(batch.completion_mask),
         boundary=batch.boundary,
     )

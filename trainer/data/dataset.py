@@ -1,4 +1,4 @@
-"""The examples of a run: what is trained on, what is held out, where they came from."""
+"""The examples of a run: what is trained on, what to validate on, where they came from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrainingData:
 
     Attributes:
         train: trained on.
-        validation: held out at random; empty where the config says 0.
+        validation: taken out at random; empty where the config says 0.
         sources: the sources as read.
         dropped: records left out, by reason.
     """
@@ -49,7 +49,7 @@ def load_training_data(
 
 
 def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list[Example]]:
-    """Holds rows out at random, from the run's seed; both parts keep the sources' order."""
+    """Takes validation rows out at random, from the run's seed; both parts keep the sources' order."""
     rows, held_out = len(examples.kept), config.data.validation_rows
     if held_out >= rows:
         raise UserError(

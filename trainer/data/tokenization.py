@@ -36,7 +36,7 @@ class Example:
     """
 
     input_ids: tuple[int, ...]
-    answers: tuple[bool, ...]
+    completion_mask: tuple[bool, ...]
     boundary: int
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class Example:
 
     def supervised_tokens(self, loss_on: Literal["answers", "all"]) -> int:
         """Tokens under the loss; the first token has nothing to be predicted from."""
-        return sum(self.answers) if loss_on == "answers" else len(self) - 1
+        return sum(self.completion_mask) if loss_on == "answers" else len(self) - 1
 
 
 @dataclass
@@ -171,5 +171,5 @@ def _example(pieces: list[Piece], parts: list[list[int]], eos: int) -> Example:
     if not pieces[-1].closed and parts[-1][-1:] != [eos]:
         parts = [*parts[:-1], [*parts[-1], eos]]
     ids = tuple(token for part in parts for token in part)
-    answers = tuple(piece.is_answer for piece, part in zip(pieces, parts, strict=True) for _ in part)
-    return Example(ids, answers, boundary=answers.index(True) - 1)
+    completion_mask = tuple(piece.is_answer for piece, part in zip(pieces, parts, strict=True) for _ in part)
+    return Example(ids, completion_mask, boundary=completion_mask.index(True) - 1)

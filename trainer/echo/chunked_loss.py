@@ -108,7 +108,7 @@ def paired_losses(
         echo_Rd = _gather(echo_BSd, mask_BT[ran_twice_BT])
         return Rows(_targets(batch, mask_BT), _gather(plain_BTd, mask_BT), echo_Rd, weights)
 
-    before_BT = batch.before_answers
+    before_BT = batch.before_completion
     groups = [pair(batch.supervised & before_BT, weights)]
     if weights.on_prompts:
         prompts_BT = batch.supervised & ~before_BT

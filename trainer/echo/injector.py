@@ -4,9 +4,10 @@
     vector of a module = scale * sigmoid(G(z)) * P(z),   P = W2 tanh(W1 z),   G = U2 tanh(U1 z) + c
 
 W1 and U1 start random, W2 and U2 at zero: training starts exactly at the plain adapter and the gradient of W2 is not
-zero (design, method.md section 3; the form of P and G is second-hand, arXiv 2605.08177 names them only).
+zero (docs/method.md, the definition; the form of P and G is second-hand, arXiv 2605.08177 names them only).
 
-Legend: B samples, d hidden size, q bottleneck, f features of the place of injection (out-features, or the rank).
+Legend: B samples, d hidden size, q bottleneck, f features of the place of injection (out-features, or the rank), n adapted
+modules of one f, L source layers. A name's suffix is its shape: z_Bd is [B, d].
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainer.model.lora_forward import AdaptedModule
 
 
 class Injectors(nn.Module):
-    """The projection and gate networks of all adapted modules of one width, side by side: a few products for all of them.
+    """The projection and sigmoid networks of all adapted modules of one width, side by side: a few products for all of them.
 
     Args:
         count: n, the modules.
@@ -34,9 +35,12 @@ class Injectors(nn.Module):
     def __init__(self, count: int, hidden: int, features: int, echo: EchoConfig) -> None:
         super().__init__()
         self.scale = echo.scale
-        self.inner = nn.Parameter(torch.empty(2, count, echo.bottleneck, hidden))  # W1 of each module, then U1
-        self.outer = nn.Parameter(torch.zeros(2, count, features, echo.bottleneck))  # W2 of each, then U2
-        self.gate_bias = nn.Parameter(torch.full((count, features), echo.gate_bias))  # c
+        self.inner = nn.Parameter(torch.empty(2, count, echo.bottleneck, hidden))
+        """[2, n, q, d]: W1 of each module, then U1 of each."""
+        self.outer = nn.Parameter(torch.zeros(2, count, features, echo.bottleneck))
+        """[2, n, f, q]: W2 of each, then U2 of each."""
+        self.sigmoid_bias = nn.Parameter(torch.full((count, features), echo.sigmoid_bias))
+        """[n, f]: c."""
 
     @torch.no_grad()
     def initialise(self, index: int, generator: torch.Generator) -> None:
@@ -44,13 +48,13 @@ class Injectors(nn.Module):
         for weight in self.inner[:, index]:
             nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """The injected vectors, [n, B, f], of z, [B, d]."""
-        inner = torch.tanh(F.linear(z, self.inner.flatten(0, 2)))
-        inner = inner.view(len(z), *self.inner.shape[:3]).permute(1, 2, 0, 3)  # [2, n, B, q]
-        projection, gate = (inner @ self.outer.mT).unbind()
-        injected: Tensor = self.scale * torch.sigmoid(gate + self.gate_bias[:, None]) * projection
-        return injected
+    def forward(self, z_Bd: Tensor) -> Tensor:
+        """The injected vectors, [n, B, f]."""
+        inner = torch.tanh(F.linear(z_Bd, self.inner.flatten(0, 2)))  # one product: [B, d] x [2 n q, d] -> [B, 2 n q]
+        inner_2nBq = inner.view(len(z_Bd), *self.inner.shape[:3]).permute(1, 2, 0, 3)
+        projection_nBf, logits_nBf = (inner_2nBq @ self.outer.mT).unbind()  # [2, n, B, q] x [2, n, q, f]
+        injected_nBf: Tensor = self.scale * torch.sigmoid(logits_nBf + self.sigmoid_bias[:, None]) * projection_nBf
+        return injected_nBf
 
 
 class EchoPath(nn.Module):
@@ -83,37 +87,39 @@ class EchoPath(nn.Module):
         """The vector that each target module receives, [B, f] float32, by the module's name.
 
         Args:
-            boundary_states: for each source layer its output at the boundary, [B, d].
+            boundary_states: for each of the L source layers its output at the boundary, [B, d].
         """
         with torch.autocast(boundary_states[0].device.type, enabled=False):
-            z = self._content(summary(boundary_states))
+            z_Bd = self._content(summary(boundary_states))
             return {
-                name: vector
+                name: vector_Bf
                 for width, injectors in self.injectors.items()
-                for name, vector in zip(self.names[width], injectors(z).unbind(), strict=True)
+                for name, vector_Bf in zip(self.names[width], injectors(z_Bd).unbind(), strict=True)
             }
 
-    def _content(self, z: Tensor) -> Tensor:
+    def _content(self, z_Bd: Tensor) -> Tensor:
+        """What is injected: the samples' own echo, or one of the controls."""
         if self.content == "constant":
-            return normalise(self.constant).expand_as(z)
-        return another_samples(z) if self.content == "shuffled" else z
+            return normalise(self.constant).expand_as(z_Bd)
+        return another_samples(z_Bd) if self.content == "shuffled" else z_Bd
 
 
-def another_samples(z: Tensor) -> Tensor:
+def another_samples(z_Bd: Tensor) -> Tensor:
     """[B, d]: every sample gets its predecessor's echo, so never its own.
 
     A micro-batch of one, such as the rest of an epoch, has no other sample: it gets zeros, which inject nothing.
     """
-    return z.roll(1, dims=0) if len(z) > 1 else torch.zeros_like(z)
+    return z_Bd.roll(1, dims=0) if len(z_Bd) > 1 else torch.zeros_like(z_Bd)
 
 
 def summary(boundary_states: Sequence[Tensor]) -> Tensor:
     """z, [B, d]: the normalised mean over the source layers, without gradient."""
-    return normalise(torch.stack([state.detach().float() for state in boundary_states]).mean(dim=0))
+    states_LBd = torch.stack([state_Bd.detach().float() for state_Bd in boundary_states])
+    return normalise(states_LBd.mean(dim=0))
 
 
 def normalise(z: Tensor) -> Tensor:
-    """LayerNorm without parameters."""
+    """LayerNorm over the last dimension, without parameters."""
     return F.layer_norm(z, z.shape[-1:])
 
 

@@ -196,7 +196,7 @@ class Paths:
 
 def receiving_positions(batch: Batch, positions: Literal["answers", "all"]) -> Tensor:
     """[B, T] bool: the positions that receive the echo."""
-    return batch.before_answers if positions == "answers" else batch.attention_mask[:, :-1]
+    return batch.before_completion if positions == "answers" else batch.attention_mask[:, :-1]
 
 
 def receivers_of(receiving_BS: Tensor) -> Tensor:

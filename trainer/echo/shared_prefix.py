@@ -59,7 +59,7 @@ def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
 
     # 2. Echo: the rows from the boundary on, injected.
     suffix = suffix_of(batch)
-    receiving_BS = batch.before_answers[:, batch.boundary :]
+    receiving_BS = batch.before_completion[:, batch.boundary :]
     injections = paths.injections(plain_pass, receivers_of(receiving_BS).index_select(0, suffix.rows))
     with paths.echo_gradients():
         echo_pass = SuffixPass(paths.forwards(norms, injections), plain_pass, suffix)
@@ -71,7 +71,7 @@ def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     if not paths.compared_layers:
         return losses
     plain_states = {layer: suffix.pack(states_BTd) for layer, states_BTd in plain_pass.states.items()}
-    gap = representation_gap(plain_states, echo_pass.states, suffix.pack(batch.before_answers))
+    gap = representation_gap(plain_states, echo_pass.states, suffix.pack(batch.before_completion))
     return losses.plus(paths.echo.distillation.representations * gap)
 
 

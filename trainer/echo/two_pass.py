@@ -35,5 +35,5 @@ def two_pass(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     losses = paired_losses(paths.head, batch, plain_BTd, echo_BTd, torch.ones_like(receiving_BT), paths.weights)
     if not paths.compared_layers:
         return losses
-    gap = representation_gap(plain_pass.states, echo_pass.states, batch.before_answers)
+    gap = representation_gap(plain_pass.states, echo_pass.states, batch.before_completion)
     return losses.plus(paths.echo.distillation.representations * gap)

@@ -135,7 +135,7 @@ def _training(manifest: AdapterManifest, config: TrainConfig) -> str:
 | seed | {manifest.seed} |
 | base weights | {manifest.base.dtype}{"" if manifest.base.quantization == "none" else ", stored as " + manifest.base.quantization} |
 | training loss | {_loss(training.train_loss)} |
-| held-out loss | {_loss(training.validation_loss)} on {data.validation_rows:,} rows |
+| validation loss | {_loss(training.validation_loss)} on {data.validation_rows:,} rows |
 | time, device | {training.seconds:,.0f} s on {training.device}, {training.processes} process(es) |
 
 | data | rows | sha256 |

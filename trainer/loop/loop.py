@@ -22,7 +22,7 @@ from trainer.echo.objective import Objective
 from trainer.echo.routing import draw_routes
 from trainer.loop.distributed import spread
 from trainer.loop.launch import start_trackers
-from trainer.loop.metrics import advance, begin_interval, interval_metrics
+from trainer.loop.metrics import after_step, begin_interval, interval_metrics
 from trainer.loop.metrics_log import MetricsLog
 from trainer.loop.optimizer import Parts, make_optimizer, restore_tensors, trainable_parameters, training_tensors
 from trainer.loop.progress_bar import TrainingBar
@@ -114,7 +114,7 @@ class Session:
         bar = TrainingBar(console, self.config.name, self.state.step, self.loop.total)
         with StopRequest() as stop, bar:
             for report in self.loop.steps(self.state.step):
-                self.state = advance(self.state, report)
+                self.state = after_step(self.state, report)
                 bar.step(report, self.state.step, self.state.echo_steps)
                 metrics = self._metrics(report)
                 if metrics and log:

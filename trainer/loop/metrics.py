@@ -7,7 +7,7 @@ from trainer.checkpoint.state import Interval, TrainingState
 from trainer.loop.step import StepReport
 
 
-def advance(state: TrainingState, report: StepReport) -> TrainingState:
+def after_step(state: TrainingState, report: StepReport) -> TrainingState:
     """The state after one more optimizer step."""
     assert report.step == state.step, "steps are taken in order"
     interval = state.interval

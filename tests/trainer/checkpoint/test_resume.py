@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -10,11 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import safetensors.torch
+import yaml
 from rich.console import Console
 
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
-from schemas.training.train_config import TrainConfig
+from schemas.training.train_config import TrainConfig, in_first_words
 from trainer.checkpoint.resume import AnotherRun, where_to_start
 from trainer.loop import loop
 from trainer.train import train
@@ -36,14 +39,14 @@ def configure(tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], tr
 
 
 def crash_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    advance = loop.advance
+    after_step = loop.after_step
 
     def crashing(state: Any, report: Any) -> Any:
         if report.step == step:
             raise Crash
-        return advance(state, report)
+        return after_step(state, report)
 
-    monkeypatch.setattr(loop, "advance", crashing)
+    monkeypatch.setattr(loop, "after_step", crashing)
 
 
 def crashed_and_resumed(
@@ -177,3 +180,39 @@ def test_what_an_unreadable_file_says_does_not_decide_what_is_done(
     start = where_to_start(run, config, overwrite=False)
     assert not start.complete
     assert "the adapter is not whole (cut short)" in start.notes[0]
+
+
+def test_a_finished_run_of_the_old_words_is_complete(configure: Configure, training_runs: ModuleType) -> None:
+    run = training_runs.run(configure(method="echo_lora"))
+    config = yaml.safe_load(run.config.read_text())
+    run.config.write_text(yaml.safe_dump(in_first_words(config), sort_keys=False))
+    assert "gate_bias" in run.config.read_text()
+    assert where_to_start(run, configure(method="echo_lora"), overwrite=False).complete
+
+
+def in_old_words(checkpoint: Path) -> None:
+    """Rewrites a checkpoint as a release with configs of version 1 wrote it."""
+    record = json.loads((checkpoint / "checkpoint.json").read_text())
+    record["state"]["identity"]["config"] = in_first_words(record["state"]["identity"]["config"])
+    for name in record["files"]:
+        tensors = safetensors.torch.load_file(checkpoint / name)
+        old = {key.replace("sigmoid_bias", "gate_bias"): tensor for key, tensor in tensors.items()}
+        data = safetensors.torch.save(old)
+        (checkpoint / name).write_bytes(data)
+        record["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    (checkpoint / "checkpoint.json").write_text(json.dumps(record))
+
+
+def test_a_checkpoint_of_the_old_words_is_gone_on_from(
+    configure: Configure, training_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = training_runs.run(configure("straight", method="echo_lora"))
+    config = configure("resumed", method="echo_lora")
+    with monkeypatch.context() as patch:
+        crash_at(patch, 5)
+        with pytest.raises(Crash):
+            training_runs.run(config)
+    run = RunDirectory(Path(config.runs) / config.name)
+    in_old_words(run.checkpoints / "step-00000004")
+    assert where_to_start(run, config, overwrite=False).notes == ["resuming from step-00000004"]
+    assert training_runs.adapter_sha256(training_runs.run(config)) == training_runs.adapter_sha256(straight)

@@ -15,7 +15,7 @@ from trainer.data.tokenization import Example, Examples, make_examples
 
 def learned(tokenizer: PreTrainedTokenizerBase, example: Example) -> str:
     """The text under the loss."""
-    return "".join(tokenizer.decode([t]) for t, a in zip(example.input_ids, example.answers, strict=True) if a)
+    return "".join(tokenizer.decode([t]) for t, a in zip(example.input_ids, example.completion_mask, strict=True) if a)
 
 
 PREFIX = {"instruction": "is the sky blue?", "input": ""}
@@ -61,10 +61,12 @@ def test_the_supervised_span_is_the_answer_and_its_end(
     tokenizer: PreTrainedTokenizerBase, records: list[dict[str, str]]
 ) -> None:
     for example, record in zip(examples(tokenizer, list(records)).kept, records, strict=True):
-        supervised = [token for token, is_answer in zip(example.input_ids, example.answers, strict=True) if is_answer]
+        supervised = [
+            token for token, is_answer in zip(example.input_ids, example.completion_mask, strict=True) if is_answer
+        ]
         assert tokenizer.decode(supervised[:-1]) == record["output"]
         assert supervised[-1] == tokenizer.eos_token_id
-        assert example.answers.index(True) == example.boundary + 1
+        assert example.completion_mask.index(True) == example.boundary + 1
 
 
 def test_joint_tokenisation_is_kept_where_the_boundary_allows(tokenizer: PreTrainedTokenizerBase) -> None:

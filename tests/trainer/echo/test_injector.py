@@ -26,13 +26,13 @@ def summaries(objective: Any, batch: Any) -> Tensor:
 def test_changing_the_answer_leaves_the_echo_bit_identical(objectives: ModuleType, implementation: str) -> None:
     objective = objectives.objective_of(objectives.train_config(echo={"implementation": implementation}))
     batch = objectives.ragged_batch()
-    other = replace(batch, input_ids=torch.where(batch.answers, (batch.input_ids + 1) % 97, batch.input_ids))
+    other = replace(batch, input_ids=torch.where(batch.completion_mask, (batch.input_ids + 1) % 97, batch.input_ids))
     assert torch.equal(summaries(objective, batch), summaries(objective, other))
 
 
 def test_changing_the_prompt_changes_the_echo(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
-    other = replace(batch, input_ids=torch.where(batch.answers, batch.input_ids, (batch.input_ids + 1) % 97))
+    other = replace(batch, input_ids=torch.where(batch.completion_mask, batch.input_ids, (batch.input_ids + 1) % 97))
     assert not torch.allclose(summaries(objective, batch), summaries(objective, other))
 
 
@@ -79,7 +79,7 @@ def test_each_module_has_networks_of_its_own(objectives: ModuleType, place: str)
             injectors.scale
             * (z @ u1[i].T).tanh().matmul(u2[i].T).add(c).sigmoid()
             * (z @ w1[i].T).tanh().matmul(w2[i].T)
-            for i, c in enumerate(injectors.gate_bias)
+            for i, c in enumerate(injectors.sigmoid_bias)
         ]
     assert list(vectors) == [name for names in path.names.values() for name in names]
     torch.testing.assert_close(list(vectors.values()), expected)
@@ -119,5 +119,5 @@ def test_only_positions_before_an_answer_token_receive_the_echo(objectives: Modu
     query.register_forward_hook(lambda module, inputs, output: outputs.append(output.detach()))
     objective(batch, True, 1)
     received = (outputs[0] != outputs[1]).any(dim=-1)
-    expected = batch.before_answers if positions == "answers" else batch.attention_mask[:, :-1]
+    expected = batch.before_completion if positions == "answers" else batch.attention_mask[:, :-1]
     assert torch.equal(received, expected)

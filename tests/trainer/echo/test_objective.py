@@ -78,7 +78,9 @@ def test_ddp_goes_through_on_and_off_steps_without_searching_for_unused_paramete
 
 
 def filler(batch: Any) -> Any:
-    return replace(batch, labels=torch.full_like(batch.labels, -100), answers=torch.zeros_like(batch.answers))
+    return replace(
+        batch, labels=torch.full_like(batch.labels, -100), completion_mask=torch.zeros_like(batch.completion_mask)
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -118,10 +118,10 @@ def test_the_second_pass_runs_one_row_for_each_answer_token(objectives: ModuleTy
 def test_a_chat_of_several_answers_is_exact(objectives: ModuleType, method: str, loss_on: str) -> None:
     """Turns between the answers run twice as well: they see the echo of the answers before them."""
     batch = objectives.ragged_batch(answer=9, loss_on=loss_on)
-    between = torch.zeros_like(batch.answers)
+    between = torch.zeros_like(batch.completion_mask)
     between[:, 13:16] = True
     labels = torch.where(between, -100, batch.labels) if loss_on == "answers" else batch.labels
-    chat = replace(batch, labels=labels, answers=batch.answers & ~between)
+    chat = replace(batch, labels=labels, completion_mask=batch.completion_mask & ~between)
     results = [
         objectives.gradients(
             objectives.objective_of(

@@ -21,7 +21,7 @@ def test_the_loss_is_the_formula_written_out(objectives: ModuleType) -> None:
     arguments = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
     plain = model(batch.input_ids, **arguments, output_hidden_states=True).hidden_states
     vectors = objective.echo([plain[layer + 1][:, batch.boundary] for layer in (2,)] + [_last(model, batch)])
-    positions = batch.answers.roll(-1, dims=1)[..., None].float()
+    positions = batch.completion_mask.roll(-1, dims=1)[..., None].float()
     hooks = [
         layers.get_submodule(name).register_forward_hook(
             lambda module, inputs, output, vector=vector: output + positions * vector[:, None]

@@ -26,7 +26,9 @@ def written_out(objective: Any, batch: Any, echo: Any) -> torch.Tensor:
         batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids, output_hidden_states=True
     ).hidden_states
     vectors = objective.echo([states[layer + 1][:, batch.boundary] for layer in (0, 2)])
-    positions = torch.zeros(len(batch.labels), columns, 1).masked_fill(batch.answers.roll(-1, dims=1)[..., None], 1.0)
+    positions = torch.zeros(len(batch.labels), columns, 1).masked_fill(
+        batch.completion_mask.roll(-1, dims=1)[..., None], 1.0
+    )
     layers = model.get_base_model().model.layers
     hooks = [
         layers.get_submodule(name).register_forward_hook(
@@ -38,7 +40,7 @@ def written_out(objective: Any, batch: Any, echo: Any) -> torch.Tensor:
     for hook in hooks:
         hook.remove()
     teacher = on_tempered.detach()
-    divergence = (teacher.exp() * (teacher - off_tempered)).sum(dim=-1)[batch.answers[:, 1:]].sum()
+    divergence = (teacher.exp() * (teacher - off_tempered)).sum(dim=-1)[batch.completion_mask[:, 1:]].sum()
     kd = echo.distillation.weight * echo.distillation.temperature**2 * divergence
     return (cross_entropy(off) + echo.loss_weight * cross_entropy(on) + kd) / batch.supervised_tokens
 
