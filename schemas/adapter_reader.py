@@ -1,7 +1,7 @@
 """Reads an adapter directory and believes nothing: every stage that takes an adapter goes through here.
 
 The bytes are read once, hashed against the manifest, and only then parsed; what is not exactly a LoRA or DoRA set of
-the shape that the manifest states is refused (method.md, traps 8; issue 2, bad input).
+the shape that the manifest states is refused (docs/method.md, trap 8).
 """
 
 from __future__ import annotations

@@ -19,21 +19,18 @@ from trainer.plan.plan import known_rows, tokenizer_of
 
 @dataclass(frozen=True)
 class Samples:
-    """The training data of an arm, as far as compute goes.
-
-    Attributes:
-        count: samples of an epoch.
-        tokens: mean tokens of a sample that pass through the model; the last is only predicted.
-        suffix: of them, those from the boundary on, which an echo pass with a shared prefix repeats.
-        longest: tokens of the longest sample.
-        measured: whether the data were read.
-    """
+    """The training data of an arm, as far as compute goes."""
 
     count: int
+    """Samples of an epoch."""
     tokens: float
+    """Mean tokens of a sample that pass through the model; the last is only predicted."""
     suffix: float
+    """Of them, those from the boundary on, which an echo pass with a shared prefix repeats."""
     longest: int
+    """Tokens of the longest sample."""
     measured: bool
+    """Whether the data were read."""
 
 
 def measure_samples(config: TrainConfig, expense: Expense | None) -> Samples:

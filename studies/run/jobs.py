@@ -44,19 +44,16 @@ class Job(Protocol):
 
 @dataclass
 class RunJob:
-    """Trains one run and scores its adapter.
-
-    Attributes:
-        study: the study's directory.
-        config: the run.
-        items: the items to score it on; None leaves scoring out (tuning on the validation loss).
-        replaces: directory that takes an earlier run of that name with another config, where the plan was amended.
-    """
+    """Trains one run and scores its adapter."""
 
     study: Path
+    """The study's directory."""
     config: TrainConfig
+    """The run."""
     items: StudyEvaluation | None
+    """The items to score it on; None leaves scoring out (tuning on the validation loss)."""
     replaces: Path | None = None
+    """Directory that takes an earlier run of that name with another config, where the plan was amended."""
 
     @property
     def name(self) -> str:

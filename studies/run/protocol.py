@@ -26,17 +26,14 @@ _DATA_SUFFIXES = {".json", ".jsonl", ".parquet", ".csv", ".gz"}
 
 @dataclass(frozen=True)
 class Draft:
-    """A protocol, with what was found while drafting it.
-
-    Attributes:
-        protocol: the protocol.
-        footprints: memory and disk of each planned arm, in the protocol's order.
-        missing: inputs that are not here; a study cannot start without them, its plan can be read.
-    """
+    """A protocol, with what was found while drafting it."""
 
     protocol: StudyProtocol
+    """The protocol."""
     footprints: tuple[Footprint, ...]
+    """Memory and disk of each planned arm, in the protocol's order."""
     missing: tuple[str, ...]
+    """Inputs that are not here; a study cannot start without them, its plan can be read."""
 
 
 def draft_protocol(study: StudyConfig) -> Draft:

@@ -1,4 +1,4 @@
-"""An adapter directory is believed only byte by byte: every fault of issue 2's list is refused with its own sentence."""
+"""An adapter directory is believed only byte by byte: every fault is refused with its own sentence."""
 
 import json
 import shutil

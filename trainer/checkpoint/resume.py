@@ -35,19 +35,16 @@ class AnotherRun(UserError):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins.
-
-    Attributes:
-        run: where to train; beside the run of the config where that is to be overwritten.
-        complete: the adapter is there and is of this very config.
-        checkpoint: the state to go on from; None starts at step 0.
-        notes: lines for the user: what was skipped, and why.
-    """
+    """Where a run begins."""
 
     run: RunDirectory
+    """Where to train; beside the run of the config where that is to be overwritten."""
     complete: bool = False
+    """The adapter is there and is of this very config."""
     checkpoint: Checkpoint | None = None
+    """The state to go on from; None starts at step 0."""
     notes: list[str] = field(default_factory=list)
+    """Lines for the user: what was skipped, and why."""
 
     def with_inputs(self, now: RunIdentity) -> Start:
         """The same, once data and base are those that the checkpoint was trained with; an overwrite begins at step 0 else.

@@ -19,19 +19,16 @@ from trainer.data.tokenization import Example, Examples, make_examples
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Examples and their origin.
-
-    Attributes:
-        train: trained on.
-        validation: taken out at random; empty where the config says 0.
-        sources: the sources as read.
-        dropped: records left out, by reason.
-    """
+    """Examples and their origin."""
 
     train: Sequence[Example]
+    """Trained on."""
     validation: Sequence[Example]
+    """Taken out at random; empty where the config says 0."""
     sources: Sequence[LoadedSource]
+    """The sources as read."""
     dropped: dict[str, int]
+    """Records left out, by reason."""
 
 
 def load_training_data(

@@ -22,17 +22,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class LoadedSource:
-    """The rows of one source.
-
-    Attributes:
-        path: as written in the config.
-        rows: in the source's order.
-        sha256: hash over the rows' canonical JSON, in order; keys without a value do not count.
-    """
+    """The rows of one source."""
 
     path: str
+    """As written in the config."""
     rows: list[Row]
+    """In the source's order."""
     sha256: str
+    """Hash over the rows' canonical JSON, in order; keys without a value do not count."""
 
 
 def load_sources(data: DataConfig) -> list[LoadedSource]:

@@ -1,4 +1,4 @@
-"""From records and chats to token ids with the supervised span computed on those very ids.
+"""From records and chats to token ids with the supervised span computed on those very ids (docs/method.md, traps 5, 6).
 
 The boundary must be the one that generation starts from, and must not depend on the answer. So a text is tokenised
 as a whole only where every cut between prompt and answer falls between two tokens and leaves the tokens before it
@@ -27,17 +27,14 @@ _CHUNK = 512  # texts per call of the tokenizer
 
 @dataclass(frozen=True)
 class Example:
-    """One training sample.
-
-    Attributes:
-        input_ids: prompt, answer and end-of-sequence; in a chat, later turns too.
-        answers: for each token, whether it belongs to an answer.
-        boundary: index of the last prompt token before the first answer.
-    """
+    """One training sample."""
 
     input_ids: tuple[int, ...]
+    """Prompt, answer and end-of-sequence; in a chat, later turns too."""
     completion_mask: tuple[bool, ...]
+    """For each token, whether it belongs to an answer."""
     boundary: int
+    """Index of the last prompt token before the first answer."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -49,15 +46,12 @@ class Example:
 
 @dataclass
 class Examples:
-    """What a config's data came to.
-
-    Attributes:
-        kept: the samples to train on, in the sources' order.
-        dropped: how many records were left out, by reason.
-    """
+    """What a config's data came to."""
 
     kept: list[Example] = field(default_factory=list)
+    """The samples to train on, in the sources' order."""
     dropped: Counter[Drop] = field(default_factory=Counter)
+    """How many records were left out, by reason."""
 
 
 def make_examples(

@@ -45,23 +45,20 @@ _ALWAYS_SAID = {
 
 @dataclass(frozen=True)
 class Export:
-    """What an export needs to know besides the model.
-
-    Attributes:
-        config: the run's config.
-        base: the base's files.
-        tokenizer: the base's tokenizer.
-        data: the training data.
-        training: how the training went.
-        echo_parameters: values trained beside the adapter and thrown away.
-    """
+    """What an export needs to know besides the model."""
 
     config: TrainConfig
+    """The run's config."""
     base: BaseModelFiles
+    """The base's files."""
     tokenizer: PreTrainedTokenizerBase
+    """The base's tokenizer."""
     data: TrainingData
+    """The training data."""
     training: TrainingRecord
+    """How the training went."""
     echo_parameters: int
+    """Values trained beside the adapter and thrown away."""
 
 
 def export_adapter(model: PeftModel, directory: Path, export: Export) -> AdapterManifest:

@@ -30,7 +30,7 @@ def make_optimizer(parts: Parts, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW with a group for the adapter and one for the echo parameters.
 
     On a step without echo their gradients are None, and AdamW then leaves a parameter wholly alone: no decay, no
-    momentum (method.md section 5, trap 3).
+    momentum (docs/method.md, trap 3).
     """
     adapter_rate = config.training.rate_of(config.method)
     echo_rate = config.echo_path.learning_rate if config.echo_path and config.echo_path.learning_rate else adapter_rate

@@ -1,4 +1,4 @@
-"""More than one process: the same run as with one (issue 3, item 7)."""
+"""More than one process: the same run as with one."""
 
 from __future__ import annotations
 
