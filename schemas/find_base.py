@@ -21,15 +21,12 @@ _NAME_IT = "run from the directory the training ran in, or name the base with --
 
 @dataclass(frozen=True)
 class BaseModelFiles:
-    """Where a base model lies on the disk.
-
-    Attributes:
-        directory: holds config.json, safetensors weights and the tokenizer.
-        revision: the hub commit; None for a local directory.
-    """
+    """Where a base model lies on the disk."""
 
     directory: Path
+    """Holds config.json, safetensors weights and the tokenizer."""
     revision: str | None
+    """The hub commit; None for a local directory."""
 
     def identity(self) -> BaseIdentity:
         """What the base is known by, from the files as they are now."""

@@ -18,19 +18,16 @@ _INDENT = " " * 16
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """How an instruction becomes a prompt. The answer follows the prompt without anything between.
-
-    Attributes:
-        name: the key in configs and manifests.
-        training: text before the answer in training; `{instruction}` is replaced.
-        evaluation: text before the generation in evaluation.
-        separator: what precedes the answer in training, supervised with it.
-    """
+    """How an instruction becomes a prompt. The answer follows the prompt without anything between."""
 
     name: TemplateName
+    """The key in configs and manifests."""
     training: str
+    """Text before the answer in training; `{instruction}` is replaced."""
     evaluation: str
+    """Text before the generation in evaluation."""
     separator: str = ""
+    """What precedes the answer in training, supervised with it."""
 
     def training_prompt(self, instruction: str) -> str:
         """The prompt of a training example."""

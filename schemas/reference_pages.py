@@ -59,15 +59,12 @@ def pages() -> dict[str, str]:
 
 @dataclass
 class _Page:
-    """One page in the making.
-
-    Attributes:
-        sections: JSON text of each section that has a table already, to the link there.
-        headings: how often each heading was used; forges number the anchors of equal ones.
-    """
+    """One page in the making."""
 
     sections: dict[str, str] = field(default_factory=dict)
+    """JSON text of each section that has a table already, to the link there."""
     headings: dict[str, int] = field(default_factory=dict)
+    """How often each heading was used; forges number the anchors of equal ones."""
 
     def text(self, opening: str, documents: Sequence[type[Document]]) -> str:
         """The whole page."""

@@ -21,17 +21,14 @@ _MEANINGFUL = ("tool_calls", "reasoning_content", "thinking", "refusal")
 
 @dataclass(frozen=True)
 class Turn:
-    """An answer as the model will have to generate it.
-
-    Attributes:
-        prompt: everything up to where generation starts.
-        answer: what is generated, its end marker included.
-        closed: whether the template itself ended the answer with the end-of-sequence.
-    """
+    """An answer as the model will have to generate it."""
 
     prompt: str
+    """Everything up to where generation starts."""
     answer: str
+    """What is generated, its end marker included."""
     closed: bool
+    """Whether the template itself ended the answer with the end-of-sequence."""
 
 
 class ChatTemplate:

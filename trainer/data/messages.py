@@ -21,17 +21,14 @@ _UNSUPPORTED = {
 
 @dataclass(frozen=True)
 class Chat:
-    """One chat, ready for a chat template.
-
-    Attributes:
-        messages: OpenAI's form; contents are text, the arguments of calls are mappings, keys without a value are gone.
-        learned: for each message, whether it is an answer to learn.
-        tools: JSON schemas of the functions on offer; None without any.
-    """
+    """One chat, ready for a chat template."""
 
     messages: Sequence[Message]
+    """OpenAI's form; contents are text, the arguments of calls are mappings, keys without a value are gone."""
     learned: Sequence[bool]
+    """For each message, whether it is an answer to learn."""
     tools: Sequence[Mapping[str, Any]] | None
+    """JSON schemas of the functions on offer; None without any."""
 
 
 def read_chat(row: Mapping[str, Any], where: str) -> Chat:
