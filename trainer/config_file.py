@@ -55,7 +55,8 @@ def load_config(path: Path, options: Sequence[str] = ()) -> TrainConfig:
     Raises:
         UserError: the file cannot be read, an option is unknown, or fields are faulty (all of them named at once).
     """
-    data = read_yaml(path, "training config", fix="configs/ holds ready ones")
+    # Before the words of two sources meet, the file's are today's.
+    data = TrainConfig.upgraded(read_yaml(path, "training config", fix="configs/ holds ready ones"))
     for source in (_environment(), _command_line(options)):
         data = merge(data, source)
     return parse_config(data, where=f"{path}, with the environment and the command line")

@@ -67,9 +67,9 @@ def arm_settings(study: StudyConfig, base: str, arm: str) -> dict[str, Any]:
     Raises:
         UserError: the base config cannot be read, or the result is no valid config.
     """
-    data = read_yaml(Path(study.config), "training config")
+    data = TrainConfig.upgraded(read_yaml(Path(study.config), "training config"))
     for overrides in (study.overrides, study.bases[base].overrides, study.arms[arm].overrides):
-        data = merge(data, overrides)
+        data = merge(data, TrainConfig.upgraded(dict(overrides)))
     data = merge(data, {"name": study.name, "seed": study.seeds[0]})
     config = parse_config(data, where=f"arm {arm} on base {base}: {study.config} with the study's overrides")
     if config.data.validation_rows == 0 and study.tuning.criterion == "validation_loss" and len(study.tuning.grid) > 1:

@@ -17,7 +17,7 @@ from schemas.evaluation.gate_policy import GatePolicy
 from schemas.evaluation.verdict import Verdict
 from schemas.serving.overhead_report import OverheadReport
 from schemas.studies.study_config import StudyConfig
-from schemas.studies.study_plan import ChosenRates, StudyPlan
+from schemas.studies.study_plan import StudyPlan
 from schemas.studies.study_report import StudyReport
 from schemas.training.train_config import TrainConfig
 from schemas.training.training_bench import BenchConfig, BenchReport
@@ -85,7 +85,6 @@ def test_an_old_overhead_report_s_opponent_is_the_baseline() -> None:
 def test_a_registered_plan_keeps_its_hash_and_its_report_cites_it(path: Path) -> None:
     plan = StudyPlan.read(path)
     assert plan.protocol_sha256 == plain(path)["protocol_sha256"] == plan.protocol.sha256()
-    assert ChosenRates.read(path.with_name("learning_rates.json")).protocol_sha256 == plan.protocol_sha256
     report = StudyReport.read(path.with_name("study_report.json"))
     assert report.protocol_sha256 == plan.protocol_sha256
     assert next(one.baseline for one in report.contrasts) in report.study.arms

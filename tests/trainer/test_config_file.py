@@ -44,6 +44,12 @@ def test_one_file_serves_all_methods(path: Path) -> None:
     assert [load_config(path, ["--method", m]).name for m in ("lora", "echo_dora")] == ["x-lora", "x-echo_dora"]
 
 
+def test_an_old_file_takes_options_in_todays_words(path: Path) -> None:
+    path.write_text(CONFIG.replace("echo: {}", "echo: {gate_bias: -1.0, bottleneck: 8}"))
+    sigmoids = [load_config(path, options).echo for options in ([], ["--echo.sigmoid_bias", "-3"])]
+    assert [echo and (echo.sigmoid_bias, echo.bottleneck) for echo in sigmoids] == [(-1.0, 8), (-3.0, 8)]
+
+
 def test_lists_and_null_can_be_given_on_the_command_line(path: Path) -> None:
     options = ["--adapter.target_modules", "q_proj,v_proj", "--data.input_field", "null", "--data.train", '["b.json"]']
     config = load_config(path, options)
