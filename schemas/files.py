@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from schemas.document import sync_directory
+from schemas.errors import UserError
 from schemas.training.adapter_manifest import FileRecord
 
 
@@ -74,6 +75,16 @@ def restore_replaced(target: Path) -> None:
     old = _aside(target)
     if not os.path.lexists(target) and os.path.lexists(old):
         os.rename(old, target)
+
+
+def refuse_occupied(directory: Path) -> None:
+    """Whoever writes many files into a directory asks first whether it is empty or not there yet.
+
+    Raises:
+        UserError: something lies in it, which could be replaced.
+    """
+    if directory.is_dir() and any(directory.iterdir()):
+        raise UserError("the directory is not empty", where=directory, fix="name a new one")
 
 
 def _aside(path: Path) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,18 @@ def read_rows(path: Path, suffix: str | None = None, limit: int | None = None) -
 
     Args:
         path: the file.
-        suffix: one of SUFFIXES, where the file's own name does not end in one.
+        suffix: one of SUFFIXES or .gz (JSON Lines, compressed), where the file's own name does not end in one.
         limit: only the first rows; None takes all.
 
     Raises:
         UserError: the file or one of its rows cannot be read; says which.
     """
     suffix = suffix or path.suffix.lower()
-    read = {".json": _json_rows, ".jsonl": _json_lines, ".parquet": _parquet_rows}[suffix]
+    read = {".json": _json_rows, ".jsonl": _json_lines, ".gz": _json_lines, ".parquet": _parquet_rows}[suffix]
     try:
         return list(itertools.islice(_objects(path, read(path)), limit))
-    except OSError as error:
-        raise UserError(f"the file cannot be read: {error.strerror or error}", where=path) from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two of a compressed file that is cut short or damaged
+        raise UserError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}", where=path) from None
 
 
 def _objects(path: Path, rows: Iterable[Any]) -> Iterator[dict[str, Any]]:
@@ -74,7 +76,7 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
-    with path.open("rb") as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             where = f"{path}, line {number}"
             text = _decoded(line, where)

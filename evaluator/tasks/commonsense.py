@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from schemas.document import sha256_of
 from schemas.errors import UserError
+from schemas.json_rows import read_rows
 from schemas.prompt import COMMONSENSE_170K
 
 Record = Mapping[str, str]
@@ -40,20 +40,15 @@ def read_records(path: Path, labels: re.Pattern[str]) -> list[Record]:
     Raises:
         UserError: the file is missing, empty, no JSON list, or a row lacks an instruction or one of the task's labels.
     """
-    try:
-        rows = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError("no items found for this task", where=path, fix="point --data at LLM-Adapters' files") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"the items are not JSON: {error}", where=path) from None
-    if not isinstance(rows, list) or not rows:
+    if not path.is_file():
+        raise UserError("no items found for this task", where=path, fix="point --data at LLM-Adapters' files")
+    rows = read_rows(path)
+    if not rows:
         raise UserError("the file holds no list of items", where=path)
-    return [_checked(row, labels, f"{path}, item {index}") for index, row in enumerate(rows)]
+    return [_checked(row, labels, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
-def _checked(row: Any, labels: re.Pattern[str], where: str) -> Record:
-    if not isinstance(row, dict):
-        raise UserError("an item is not an object", where=where)
+def _checked(row: Mapping[str, Any], labels: re.Pattern[str], where: str) -> Record:
     instruction, answer = row.get("instruction"), row.get("answer")
     if not isinstance(instruction, str) or not instruction.strip():
         raise UserError("an item has no instruction", where=where)

@@ -78,7 +78,7 @@ def _mmlu(name: str, config: TaskConfig, data: Path) -> Overrides | None:
 def _humaneval(name: str, config: TaskConfig, data: Path) -> Overrides | None:
     for path in (data / "humaneval" / "HumanEval.jsonl.gz", data / "HumanEval.jsonl.gz"):
         if path.is_file():
-            return {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(path)}}}
+            return {"custom_dataset": load_splits, "dataset_kwargs": {"files": {"test": str(path)}}}
     return None
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from schemas.errors import OK
+from schemas.files import refuse_occupied
 from studies.synthetic.base import RECIPES, make_base
 
 
@@ -22,5 +23,6 @@ def main(argv: list[str]) -> int:
         help="base of the same seed that the study recipes continue (default: the shipped one)",
     )
     arguments = parser.parse_args(argv)
+    refuse_occupied(arguments.out)
     make_base(arguments.out, arguments.seed, RECIPES[arguments.recipe], arguments.start)
     return OK

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from schemas.errors import OK
+from schemas.files import refuse_occupied
 from studies.synthetic.tasks import TASK_SETS, make_tasks, make_validation
 
 
@@ -18,5 +19,6 @@ def main(argv: list[str]) -> int:
     for_rates = "write validation items instead, for a study to choose its rates on"
     parser.add_argument("--validation", action="store_true", help=for_rates)
     arguments = parser.parse_args(argv)
+    refuse_occupied(arguments.out)
     (make_validation if arguments.validation else make_tasks)(arguments.out, arguments.seed, arguments.set)
     return OK

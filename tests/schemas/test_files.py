@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from schemas import files
-from schemas.files import append_line, remove_own, replace_directory, restore_replaced, write_durably
+from schemas.errors import UserError
+from schemas.files import append_line, refuse_occupied, remove_own, replace_directory, restore_replaced, write_durably
 
 NAMES = ("record.json", "data.bin")
 
@@ -59,6 +60,14 @@ def test_a_kill_between_the_two_renames_is_undone(tmp_path: Path, monkeypatch: p
     assert not old.exists()
     restore_replaced(old)
     assert (old / "data.bin").read_text() == "old"
+
+
+def test_a_directory_that_holds_something_is_not_written_into(tmp_path: Path) -> None:
+    refuse_occupied(tmp_path)
+    refuse_occupied(tmp_path / "new")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="not empty"):
+        refuse_occupied(tmp_path)
 
 
 @pytest.mark.parametrize("write", [lambda path: write_durably(path, b"x"), lambda path: append_line(path, "x")])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ def test_a_line_separator_inside_a_text_ends_no_row(tmp_path: Path) -> None:
         ("r.json", b'[{"a": 1}] x', "after the list", "r.json"),
         ("r.json", b"[" * 100_000, "nested too deeply", "row 1"),
         ("r.jsonl", b'{"a": ' + b"9" * 5000 + b"}", "cannot be read", "line 1"),
+        ("r.gz", b"text", "cannot be read", "r.gz"),
+        ("r.gz", gzip.compress(b'{"a": 1}\n' * 99)[:-12], "cannot be read", "r.gz"),
+        ("r.gz", gzip.compress(b'{"a": 1}\n{"a"}\n'), "not JSON", "line 2"),
         ("r.parquet", b"PAR1", "no Parquet file", "r.parquet"),
     ],
 )

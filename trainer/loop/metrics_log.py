@@ -20,7 +20,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step] if step else []
         write_atomically(path, "".join(line + "\n" for line in kept).encode())
 
@@ -33,5 +33,5 @@ def _step_of(line: str) -> float:
     """The line's step; infinity where a killed process left half a line."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")

@@ -71,7 +71,7 @@ def test_greedy_and_beams_generate_32_tokens_without_sampling(tasks):
         ({"instruction": "?", "answer": "maybe"}, "'maybe', expected one of true|false"),
         ({"instruction": " ", "answer": "true"}, "no instruction"),
         ({"instruction": "?"}, "answer is None"),
-        (["?"], "not an object"),
+        (["?"], "no object with keys"),
     ],
 )
 def test_a_row_that_does_not_fit_is_named(lora_run, tmp_path, row, message):
@@ -80,4 +80,4 @@ def test_a_row_that_does_not_fit_is_named(lora_run, tmp_path, row, message):
     with pytest.raises(UserError) as caught:
         score(lora_run, tmp_path / "data")
     assert message in str(caught.value)
-    assert "item 1" in str(caught.value)
+    assert "row 2" in str(caught.value)
