@@ -179,7 +179,7 @@ class TransformersArm:
             max_steps=steps,
             learning_rate=_LEARNING_RATE,
             lr_scheduler_type="constant",
-            optim="adamw_torch",
+            optim="adamw_torch_fused",  # as ours is
             max_grad_norm=1.0,
             bf16=bench.autocast == "bfloat16",
             gradient_checkpointing=bench.gradient_checkpointing,

@@ -68,8 +68,10 @@ def restore_tensors(
                 parameter.copy_(_like(tensors[part][name], parameter))
             saved = moments.get(f"{part}/{name}")
             if saved is not None:
+                # The step counter too must be on the device: fused AdamW takes no other.
                 optimizer.state[parameter] = {
-                    key: value if value.ndim == 0 else _like(value, parameter) for key, value in saved.items()
+                    key: value.to(parameter.device) if value.ndim == 0 else _like(value, parameter)
+                    for key, value in saved.items()
                 }
 
 

@@ -24,7 +24,7 @@ def torchrun(processes: int, *arguments: object) -> list[str]:
 
 
 def run_to_end(command: list[str], seconds: float = 240) -> str:
-    """What the command printed; processes that wait for each other for ever are shown where they stand."""
+    """What the command printed and logged; processes that wait for each other for ever are shown where they stand."""
     launched = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -40,7 +40,7 @@ def run_to_end(command: list[str], seconds: float = 240) -> str:
         _, errors = launched.communicate()
         pytest.fail(f"not at its end after {seconds:.0f} s:\n{errors}")
     assert launched.returncode == 0, errors
-    return printed
+    return printed + errors
 
 
 def adapters_differ_by(one: RunDirectory, other: RunDirectory) -> float:
@@ -63,13 +63,15 @@ def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_bat
 ) -> None:
     """17 examples in batches of 8: the third step has one example, so one process has none."""
     changes: dict[str, Any] = {"method": method, "adapter__dropout": 0.0, "training__log_every": 1}
+    changes["echo__distillation"] = {"representations": 0.5}  # reads the states of whole layers, too
     unequal = [{**record, "output": record["output"] + " indeed" * (i % 7)} for i, record in enumerate(records)][:21]
     configs = [
         training_runs.write_config(tmp_path / name, tiny_base, unequal, **changes, training__micro_batch_size=2)
         for name in ("one", "two")
     ]
     one = training_runs.run(training_runs.load_config(configs[0]))
-    run_to_end(torchrun(2, configs[1], "--training.sharding", sharding))
+    said = run_to_end(torchrun(2, configs[1], "--training.sharding", sharding))
+    assert "running the whole batch twice" not in said  # the prefix is shared, among processes too
     two = RunDirectory(tmp_path / "two" / "runs" / "run")
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert adapters_differ_by(one, two) < 1e-5
