@@ -7,7 +7,7 @@ the shape that the manifest states is refused (docs/method.md, trap 8).
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
+from schemas.adapter_config import parse_adapter_config
 from schemas.errors import UserError
+from schemas.json_files import parse_json
+from schemas.method import uses_dora, uses_echo
 from schemas.plain_file import read_bounded
 from schemas.run_directory import ADAPTER_FILES
 from schemas.training.adapter_manifest import AdapterManifest
@@ -26,17 +29,12 @@ from schemas.training.adapter_manifest import AdapterManifest
 _TENSOR = re.compile(
     r"^base_model\.model\.(?P<module>.+)\.(?:(?P<side>lora_A|lora_B)\.weight|(?P<magnitude>lora_magnitude_vector))$"
 )
+_LAYER = re.compile(r"\.layers\.(\d{1,6})\.")
 _DTYPES = ("F32", "BF16", "F16")
+_MOST_HEADER_BYTES = 8 << 20
+_MOST_TEXT_BYTES = 1 << 20
 _LONGEST_MANIFEST = 64 * 2**20
 _EXPORT_AGAIN = "export the adapter again: run the trainer on the run's config.yaml"
-# adapter_config.json: the keys that mean something to us; all others must hold a value that changes nothing.
-_MEANINGFUL = {
-    "peft_type", "task_type", "base_model_name_or_path", "revision", "r", "lora_alpha", "lora_dropout", "target_modules",
-    "use_dora", "inference_mode", "peft_version",
-}  # fmt: skip
-_HARMLESS: Mapping[str, object] = {
-    "bias": "none", "init_lora_weights": True, "megatron_core": "megatron.core", "qalora_group_size": 16,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,10 @@ def read_adapter(directory: Path) -> VerifiedAdapter:
     written = read_bounded(manifest_path, "adapter manifest", limit=_LONGEST_MANIFEST, fix=_EXPORT_AGAIN)
     manifest = AdapterManifest.from_bytes(written, where=manifest_path)
     blobs = _read_listed_files(directory, manifest)
-    config = _parse_config(directory / "adapter_config.json", blobs["adapter_config.json"], manifest)
+    config = parse_adapter_config(blobs["adapter_config.json"], manifest, where=directory / "adapter_config.json")
     tensors = _parse_headers(directory / "adapter_model.safetensors", blobs["adapter_model.safetensors"])
     _require_lora_set(directory / "adapter_model.safetensors", tensors, manifest)
+    _require_what_the_manifest_counts(directory / "adapter_model.safetensors", tensors, manifest)
     return VerifiedAdapter(directory, manifest, hashlib.sha256(written).hexdigest(), config, tensors)
 
 
@@ -92,9 +91,16 @@ def _require_exactly_the_adapter_files(directory: Path) -> None:
         raise UserError(f"the adapter directory lacks {', '.join(missing)}", where=directory, fix=_EXPORT_AGAIN)
     if stray:
         raise UserError(
-            f"the adapter directory holds files that are not the adapter's: {', '.join(stray)}",
+            f"the adapter directory holds files that are not the adapter's: {', '.join(stray)[:500]}",
             where=directory,
             fix="move them away",
+        )
+    links = sorted(name for name in found if (directory / name).is_symlink())
+    if links:
+        raise UserError(
+            f"the adapter directory holds links: {', '.join(links)}",
+            where=directory,
+            fix="copy the files themselves; what a link names may change",
         )
 
 
@@ -107,6 +113,7 @@ def _read_listed_files(directory: Path, manifest: AdapterManifest) -> Mapping[st
             fix=_EXPORT_AGAIN,
         )
     blobs = {}
+    _require_plausible_sizes(directory, manifest)
     for name, record in manifest.files.items():
         blobs[name] = read_bounded(directory / name, f"adapter's {name}", limit=record.size, fix=_EXPORT_AGAIN)
         if (len(blobs[name]), hashlib.sha256(blobs[name]).hexdigest()) != (record.size, record.sha256):
@@ -118,44 +125,30 @@ def _read_listed_files(directory: Path, manifest: AdapterManifest) -> Mapping[st
     return blobs
 
 
-def _parse_config(path: Path, blob: bytes, manifest: AdapterManifest) -> Mapping[str, Any]:
-    try:
-        config = json.loads(blob)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"adapter_config.json is not JSON: {error}", where=path, fix=_EXPORT_AGAIN) from None
-    if not isinstance(config, dict):
-        raise UserError("adapter_config.json is not an object", where=path, fix=_EXPORT_AGAIN)
-    expected = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",  # without it PEFT imports whatever module `auto_mapping` names
-        "r": manifest.adapter.rank,
-        "lora_alpha": manifest.adapter.alpha,
-        "use_dora": manifest.adapter.use_dora,
-        "target_modules": sorted(manifest.adapter.target_modules),
-    }
-    for key, value in expected.items():
-        found = (
-            sorted(config[key]) if key == "target_modules" and isinstance(config.get(key), list) else config.get(key)
-        )
-        if found != value:
+def _require_plausible_sizes(directory: Path, manifest: AdapterManifest) -> None:
+    """What a manifest may ask to be read: a few pages of text, and as many float32 values as it counts."""
+    for name, record in manifest.files.items():
+        tensors = name == "adapter_model.safetensors"
+        most = _MOST_HEADER_BYTES + 4 * manifest.adapter.parameters if tensors else _MOST_TEXT_BYTES
+        if record.size > most:
             raise UserError(
-                f"adapter_config.json says {key} = {found!r}, the manifest says {value!r}",
-                where=path,
+                f"the manifest says that {name} has {record.size:,} bytes; {most:,} is the most it can need",
+                where=directory / "manifest.json",
                 fix=_EXPORT_AGAIN,
             )
-    for key, value in config.items():
-        if key not in _MEANINGFUL and value not in (None, False, {}, []) and _HARMLESS.get(key) != value:
-            raise UserError(
-                f"adapter_config.json sets {key} = {value!r}, which a plain adapter does not use", where=path
-            )
-    return config
 
 
 def _parse_headers(path: Path, blob: bytes) -> Mapping[str, TensorHeader]:
+    header = blob[8 : 8 + int.from_bytes(blob[:8], "little")]
+    if len(header) > _MOST_HEADER_BYTES:
+        raise UserError(
+            "adapter_model.safetensors cannot be read: its header is far too long", where=path, fix=_EXPORT_AGAIN
+        )
     try:
         tensors = safetensors.deserialize(blob)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise UserError(f"adapter_model.safetensors cannot be read: {error}", where=path, fix=_EXPORT_AGAIN) from None
+    parse_json(header, "header of adapter_model.safetensors", where=path, fix=_EXPORT_AGAIN)  # no name twice
     return {name: _read_tensor(path, name, tensor) for name, tensor in sorted(tensors)}
 
 
@@ -214,13 +207,40 @@ def _require_lora_set(path: Path, tensors: Mapping[str, TensorHeader], manifest:
             raise UserError(
                 f"{module} is adapted, but the manifest's target modules do not name it", where=path, fix=_EXPORT_AGAIN
             )
-    if not modules or len(tensors) != manifest.adapter.tensors:
-        raise UserError(
-            f"adapter_model.safetensors holds {len(tensors)} tensors, the manifest says {manifest.adapter.tensors}",
-            where=path,
-            fix=_EXPORT_AGAIN,
-        )
-    if all(header.all_zero for name, header in tensors.items() if name.endswith("lora_B.weight")):
-        raise UserError(
-            "every lora_B is zero: this adapter is its base model", where=path, fix="train it before it is exported"
-        )
+
+
+def _require_what_the_manifest_counts(
+    path: Path, tensors: Mapping[str, TensorHeader], manifest: AdapterManifest
+) -> None:
+    """The manifest's figures are those of the file, its method is that of the adapter, and the adapter does something."""
+    adapter = manifest.adapter
+    values = sum(math.prod(header.shape) for header in tensors.values())
+    layers = {int(found[1]) for name in tensors if (found := _LAYER.search(name))}
+    depth = len(layers) if adapter.layers is None else adapter.layers
+    zero = [part for part in ("lora_A", "lora_B") if _all_zero(tensors, part)]
+    for wrong, fault in (
+        (
+            len(tensors) != adapter.tensors or not tensors,
+            f"adapter_model.safetensors holds {len(tensors)} tensors, the manifest says {adapter.tensors}",
+        ),
+        (
+            values != adapter.parameters,
+            f"adapter_model.safetensors holds {values:,} values, the manifest says {adapter.parameters:,}",
+        ),
+        (
+            any(layer >= depth for layer in layers),
+            f"adapter_model.safetensors adapts layer {max(layers, default=0)}, the base has {depth}",
+        ),
+        (
+            uses_dora(manifest.method) != adapter.use_dora
+            or (adapter.echo_parameters > 0 and not uses_echo(manifest.method)),
+            f"the manifest's method is {manifest.method}, which the adapter is not",
+        ),
+        (bool(zero), f"every {' and '.join(zero)} is zero: this adapter is its base model"),
+    ):
+        if wrong:
+            raise UserError(fault, where=path, fix=_EXPORT_AGAIN)
+
+
+def _all_zero(tensors: Mapping[str, TensorHeader], part: str) -> bool:
+    return all(header.all_zero for name, header in tensors.items() if name.endswith(f"{part}.weight"))

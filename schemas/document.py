@@ -13,10 +13,13 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from schemas.errors import UserError
+from schemas.json_files import MOST_BYTES, parse_json
+from schemas.plain_file import read_bounded
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+_MOST_FAULTS = 1_000
 
 
 class Section(BaseModel):
@@ -62,13 +65,8 @@ class Document(Section):
         Raises:
             UserError: the file is missing, is not JSON, has another schema version or does not fit the schema.
         """
-        try:
-            raw = path.read_bytes()
-        except FileNotFoundError:
-            raise UserError(f"no {cls.title} found", where=path, fix=f"run the stage that writes {path.name}") from None
-        except (IsADirectoryError, PermissionError) as error:
-            raise UserError(f"the {cls.title} cannot be read: {error.strerror}", where=path) from None
-        return cls.from_bytes(raw, where=path)
+        written_by = f"run the stage that writes {path.name}"
+        return cls.from_bytes(read_bounded(path, cls.title, limit=MOST_BYTES, fix=written_by), where=path)
 
     @classmethod
     def from_bytes(cls, raw: bytes, *, where: object) -> Self:
@@ -77,11 +75,7 @@ class Document(Section):
         Raises:
             UserError: see `read`.
         """
-        try:
-            data = json.loads(raw)
-        except (ValueError, RecursionError) as error:  # a damaged text, an integer of thousands of digits, deep nesting
-            raise UserError(f"the {cls.title} is not JSON: {error}", where=where, fix="write it again") from None
-        return cls.parse(data, where=where)
+        return cls.parse(parse_json(raw, cls.title, where=where, fix="write it again"), where=where)
 
     @classmethod
     def parse(cls, data: Any, *, where: object) -> Self:
@@ -118,11 +112,13 @@ class Document(Section):
 
 def describe(error: ValidationError) -> str:
     """One line per fault: the field as the user writes it, what is wrong, and the value found."""
+    if error.error_count() > _MOST_FAULTS:
+        return f"  - {error.error_count():,} faults: this is another kind of file"
     lines = []
     for fault in error.errors(include_url=False):
         field = ".".join(str(part) for part in fault["loc"]) or "(top level)"
         message = fault["msg"].removeprefix("Value error, ")
-        found = "" if fault["type"] in ("missing", "value_error") else f" (found {fault['input']!r})"
+        found = "" if fault["type"] in ("missing", "value_error") else f" (found {fault['input']!r:.200})"
         if fault["type"] == "extra_forbidden":
             message = "unknown key"
         lines.append(f"  - {field}: {message}{found}")

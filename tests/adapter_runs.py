@@ -10,6 +10,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import peft
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -123,7 +124,7 @@ def _manifest(run: RunDirectory, base: Path, adapted: PeftModel, shape: AdapterS
         ),
         probe_dtype="float32",
         probes=_probes(base, adapted),
-        versions={"torch": torch.__version__},
+        versions={"torch": torch.__version__, "peft": peft.__version__},
     )
 
 

@@ -95,7 +95,7 @@ def _train(
         echo_parameters = sum(parameter.numel() for parameter in session.parts.get("echo", {}).values())
         training = _training_record(state, accelerator)
         with console.status("Exporting and proving the adapter"):
-            export = Export(config, base.files, base.tokenizer, data, training, echo_parameters)
+            export = Export(config, base.files, base.tokenizer, data, training, echo_parameters, base.shape.depth)
             export_adapter(trained, start.run.adapter, export)
             if start.run != run:
                 take_place(start.run, run)

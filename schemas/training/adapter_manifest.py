@@ -12,6 +12,8 @@ from schemas.method import Method
 from schemas.prompt import TemplateName
 from schemas.training.train_config import Name, Positive
 
+LogProbability = Annotated[float, Field(le=0)]
+
 
 class FileRecord(Section):
     """Identity of one file."""
@@ -48,6 +50,10 @@ class AdapterRecord(Section):
     """alpha."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
     """Adapted modules, by the last part of their name."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout before A in training; None: recorded by a release that did not."""
+    layers: Positive | None = None
+    """Decoder layers of the base; None: recorded by a release that did not."""
     tensors: Positive
     """Number of tensors in adapter_model.safetensors."""
     parameters: Positive
@@ -113,13 +119,13 @@ class Probe(Section):
 
     prompt: str
     """The prompt's text, for people."""
-    token_ids: Annotated[tuple[int, ...], Field(min_length=2)]
+    token_ids: Annotated[tuple[Count, ...], Field(min_length=2)]
     """Prompt and answer as token ids, special tokens included."""
     prompt_tokens: Positive
     """How many of them are the prompt."""
-    base: tuple[float, ...]
+    base: tuple[LogProbability, ...]
     """Log-probabilities under the base model."""
-    adapter: tuple[float, ...]
+    adapter: tuple[LogProbability, ...]
     """Log-probabilities under base and adapter."""
 
     @model_validator(mode="after")

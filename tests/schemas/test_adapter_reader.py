@@ -1,6 +1,7 @@
 """An adapter directory is believed only byte by byte: every fault is refused with its own sentence."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
-from schemas.run_directory import RunDirectory
+from schemas.run_directory import ADAPTER_FILES, RunDirectory
 from schemas.training.adapter_manifest import AdapterManifest
 
 
@@ -211,3 +212,46 @@ def test_a_header_that_lies_about_its_size_is_refused(run, adapter_runs):
     path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
     adapter_runs.seal(run)
     assert "cannot be read" in refusal(run)
+
+
+def edit_manifest(run, change):
+    """Lets `change` edit the manifest's plain data."""
+    data = json.loads(run.manifest.read_text())
+    change(data)
+    run.manifest.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("name", ADAPTER_FILES)
+def test_a_link_to_the_very_bytes_is_refused(run, name):
+    moved = (run.adapter / name).rename(run.root / name)
+    (run.adapter / name).symlink_to(moved)
+    assert f"holds links: {name}" in refusal(run)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ADAPTER_FILES)
+def test_a_pipe_and_a_file_of_a_hundred_gigabytes_are_refused_at_once(run, name):
+    os.truncate(run.adapter / name, 100 << 30)
+    assert "larger than" in refusal(run) or "size" in refusal(run)
+    (run.adapter / name).unlink()
+    os.mkfifo(run.adapter / name)
+    assert "no regular file" in refusal(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data["adapter"].update(parameters=1), "values, the manifest says 1"),
+        (lambda data: data.update(method="dora"), "method is dora, which the adapter is not"),
+        (lambda data: data["adapter"].update(echo_parameters=5), "method is lora, which the adapter is not"),
+        (lambda data: data["adapter"].update(layers=2), "adapts layer 3, the base has 2"),
+        (lambda data: data["adapter"].update(dropout=0.5), "lora_dropout"),
+        (lambda data: data["base"].update(name="another"), "base_model_name_or_path"),
+        (lambda data: data["files"]["README.md"].update(size=1 << 40), "the most it can need"),
+        (lambda data: data["probes"][0]["adapter"].__setitem__(0, 5.0), "less than or equal to 0"),
+        (lambda data: data["probes"][0]["token_ids"].__setitem__(0, -1), "greater than or equal to 0"),
+    ],
+)
+def test_a_manifest_that_says_something_else_than_the_files_is_refused(run, change, said):
+    edit_manifest(run, change)
+    assert said in refusal(run)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import tracemalloc
 from typing import ClassVar, Literal
 
 import pytest
@@ -115,3 +116,34 @@ def test_a_failed_write_leaves_the_old_bytes_and_no_litter(tmp_path, monkeypatch
 def test_equal_documents_have_equal_hashes():
     assert Note(text="a").sha256() == Note.parse(json.loads(Note(text="a").to_json()), where="").sha256()
     assert Note(text="a").sha256() != Note(text="b").sha256()
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"weight": ' + b"9" * 5000 + b"}", b'{"text": 1, "text": "a"}'])
+def test_deep_huge_and_doubled_content_is_refused(tmp_path, content):
+    (tmp_path / "note.json").write_bytes(content)
+    with pytest.raises(UserError, match="is not JSON"):
+        Note.read(tmp_path / "note.json")
+
+
+class Album(Document):
+    """A document that may hold many values."""
+
+    title: ClassVar[str] = "album"
+    schema_version: Literal["1"] = "1"
+    names: tuple[str, ...]
+
+
+def test_a_million_faults_are_one_line(tmp_path):
+    (tmp_path / "album.json").write_text('{"names": [' + "0," * 900_000 + "0]}")
+    tracemalloc.start()
+    with pytest.raises(UserError, match="900,001 faults") as fault:
+        Album.read(tmp_path / "album.json")
+    assert tracemalloc.get_traced_memory()[1] < 500 << 20
+    tracemalloc.stop()
+    assert len(str(fault.value)) < 300
+
+
+def test_a_faulty_value_is_shown_by_its_beginning():
+    with pytest.raises(UserError) as fault:
+        Note.parse({"text": ["long"] * 10_000}, where="note.json")
+    assert len(str(fault.value)) < 500

@@ -59,6 +59,8 @@ class Export:
     """How the training went."""
     echo_parameters: int
     """Values trained beside the adapter and thrown away."""
+    layers: int
+    """The base's decoder layers."""
 
 
 def export_adapter(model: PeftModel, directory: Path, export: Export) -> AdapterManifest:
@@ -74,7 +76,9 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
     try:
         files = {
             "adapter_model.safetensors": write_durably(staged / "adapter_model.safetensors", _serialize(tensors)),
-            "adapter_config.json": write_durably(staged / "adapter_config.json", _config_json(model)),
+            "adapter_config.json": write_durably(
+                staged / "adapter_config.json", _config_json(model, export.base.revision)
+            ),
         }
         examples = (export.data.validation or export.data.train)[:PROBES]
         probes = prove_export(model, staged, examples, export.tokenizer, _unquantised(export))
@@ -110,14 +114,14 @@ def _serialize(tensors: Mapping[str, torch.Tensor]) -> bytes:
     return data
 
 
-def _config_json(model: PeftModel) -> bytes:
+def _config_json(model: PeftModel, revision: str | None) -> bytes:
     """adapter_config.json with what this adapter is, and nothing that any PEFT assumes anyway.
 
     A key that holds its default says nothing, and a PEFT from before the key refuses to load the adapter. Sets are
     sorted, so that equal adapters are equal bytes.
     """
     config = model.peft_config["default"]
-    chosen: dict[str, Any] = {**config.to_dict(), "inference_mode": True}
+    chosen: dict[str, Any] = {**config.to_dict(), "inference_mode": True, "revision": revision}
     default = type(config)().to_dict()
     said = {key: value for key, value in chosen.items() if key in _ALWAYS_SAID or value != default.get(key)}
     said.pop("peft_version", None)  # itself a key that PEFT before 0.18 does not know; the manifest has it
@@ -142,6 +146,8 @@ def _manifest(
             rank=config.adapter.rank,
             alpha=config.adapter.alpha,
             target_modules=tuple(sorted(config.adapter.target_modules)),
+            dropout=config.adapter.dropout,
+            layers=export.layers,
             tensors=len(tensors),
             parameters=sum(tensor.numel() for tensor in tensors.values()),
             echo_parameters=export.echo_parameters,
