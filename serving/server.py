@@ -106,6 +106,11 @@ class AttestedServer:
             stale_after=120 + 4 * self.options.watch_seconds,
         )
 
+    def stay_ready(self) -> None:
+        """While it is ready, every answer to the supervisor says that it still is: attesting a busy server takes long."""
+        if self.readiness.read().state == "ready":
+            self.set_ready()
+
     def check(self) -> str | None:
         """One look at files and answers; what is wrong, or None."""
         for served in self.adapters:
@@ -150,6 +155,7 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
         readiness = ReadinessFile(state.readiness)
         record = server_record(weights)
         server = AttestedServer(options, weights, adapters, record, child, client, state, readiness)
+        client.answered = server.stay_ready
         try:
             with step("Starting vLLM (a minute or more)"):
                 client.wait_until_listening(seconds=options.start_seconds, still_alive=server.require_alive)

@@ -14,6 +14,8 @@ from serving.progress import complain, console
 from serving.server import AttestedServer, EngineDied, attested_server
 
 ENGINE_DIED = 1
+ATTESTATION_PAUSE = 15.0
+"""Seconds between two attestations that clients asked for: it keeps the server busy, and anybody with a key may ask."""
 
 
 def serve(options: ServeOptions) -> int:
@@ -36,15 +38,18 @@ def watch(server: AttestedServer) -> Never:
     Raises:
         EngineDied: vLLM ended.
     """
-    due = time.monotonic() + server.options.watch_seconds
+    due, rested = time.monotonic() + server.options.watch_seconds, 0.0
     while True:
         time.sleep(0.5)
         server.require_alive()
-        wanted = server.state.attestation_request.exists()
-        if wanted or time.monotonic() >= due:
+        wanted = time.monotonic() >= rested and server.state.attestation_request.exists()
+        if not wanted and time.monotonic() < due:
+            continue
+        if wanted:
             server.state.attestation_request.unlink(missing_ok=True)
-            look(server, attest_again=wanted)
-            due = time.monotonic() + server.options.watch_seconds
+        look(server, attest_again=wanted)
+        due = time.monotonic() + server.options.watch_seconds
+        rested = time.monotonic() + ATTESTATION_PAUSE if wanted else rested
 
 
 def look(server: AttestedServer, *, attest_again: bool) -> None:

@@ -12,12 +12,16 @@ from schemas.errors import UserError
 from serving.engine.worker_extension import WorkerTensors
 from serving.gateway.settings import APPLIED_PATH, ATTESTOR_HEADER
 
+_BEFORE_CLIENTS = {"priority": -1}
+"""The supervisor's requests are computed before those that wait, or a full server would look like a hung one."""
+
 
 class EndpointClient:
     """The supervisor's way in: its secret lets it pass while the server is not ready for anybody else."""
 
     def __init__(self, address: str, secret: str, *, timeout: float = 300.0) -> None:
         self.address, self.secret = address, secret
+        self.answered: Callable[[], None] = lambda: None
         # The address is this machine's own: a proxy from the environment must not see it.
         self._http = httpx.Client(
             base_url=address,
@@ -71,6 +75,7 @@ class EndpointClient:
     def stream_greedily(self, model: str, prompt: Sequence[int], tokens: int) -> Generator[str]:
         """A greedy continuation piece by piece, end-of-sequence ignored; closing the iterator cancels it on the server."""
         body = {"model": model, "prompt": prompt, "temperature": 0, "max_tokens": tokens, "ignore_eos": True}
+        body |= _BEFORE_CLIENTS
         # Pieces of single tokens keep the server's front end busier than its engine, and what is asked meanwhile waits.
         pieces = {"stream": True, "stream_interval": 16}
         with self._http.stream("POST", "/v1/completions", json=body | pieces) as answer:
@@ -84,7 +89,7 @@ class EndpointClient:
         return list(self._get(APPLIED_PATH + model)["workers"])
 
     def _complete(self, model: str, prompt: Sequence[Any], **parameters: Any) -> Any:
-        body = {"model": model, "prompt": prompt, "temperature": 0, **parameters}
+        body = {"model": model, "prompt": prompt, "temperature": 0, **_BEFORE_CLIENTS, **parameters}
         return self._read(self._http.post("/v1/completions", json=body))
 
     def _get(self, path: str) -> Any:
@@ -95,6 +100,7 @@ class EndpointClient:
             raise UserError(
                 f"the server answered {response.status_code}: {response.text[:500]}", where=str(response.url)
             )
+        self.answered()
         return response.json()
 
 

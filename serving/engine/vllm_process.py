@@ -79,6 +79,10 @@ def command_line(weights: ServedWeights, options: ServeOptions) -> list[str]:
         *("--middleware", "serving.gateway.middleware.Gateway", "--disable-fastapi-docs"),
         *("--disable-uvicorn-access-log", "--uvicorn-log-level", "info" if options.verbose else "warning"),
         *("--shutdown-timeout", str(options.drain_seconds)),
+        *("--scheduling-policy", "priority"),  # for the supervisor's own requests; the gateway refuses it to clients
+        # "auto" takes whichever backend the first grammar needs and keeps it for all; of them only xgrammar compiles
+        # every grammar within the gateway's limits (`serving.gateway.grammar_limits`) in a second.
+        *("--structured-outputs-config", '{"backend": "xgrammar"}'),
     ]
     if options.log_prompts:
         line += ["--enable-log-requests"]

@@ -1,9 +1,10 @@
-"""Answers 400 where vLLM 0.32 would answer 500 to a request that is merely wrong. Found by fuzzing; each has a test.
+"""Answers 400 where vLLM 0.32 would answer 500, or keep everybody waiting, over a request that is merely wrong.
 
-What its request models refuse properly is left to vLLM's own 400. Five kinds are not: values on which a validator that
-runs before the types are checked breaks, integers beyond 64 bits, on which its messages to the engine break, content
-parts other than text, which a text model has no use for, beam searches that write no token, and structured outputs
-together with forbidden tokens.
+What its request models refuse properly is left to vLLM's own 400. The rest was found by fuzzing and by attacks, and each
+has a test: values on which a validator that runs before the types are checked breaks, integers beyond 64 bits, on which
+its messages to the engine break, content parts other than text, which a text model has no use for, beam searches that
+write no token, structured outputs together with forbidden tokens, parameters for engines that work in groups, an empty
+model name, which it takes for the base's, and more answers or entries than one request should ask for.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from serving.gateway.grammar_limits import grammar_fault
+
 # Path -> where vLLM defines the request. Looked up among loaded modules only: in vLLM's process they are all there.
 _MODELS = {
     "/v1/completions": ("vllm.entrypoints.openai.completion.protocol", "CompletionRequest"),
     "/v1/chat/completions": ("vllm.entrypoints.openai.chat_completion.protocol", "ChatCompletionRequest"),
 }
 _LONG_NUMBER = re.compile(rb"\d{19}")
+_FOREIGN = ("kv_transfer_params", "ec_transfer_params", "vllm_xargs")
+_TOKEN_LISTS = ("prompt", "allowed_token_ids")
+_ENTRIES = 4096
+"""Of any other list or object of a request: messages, tools, biases, words."""
+_ANSWERS = 1024
+"""To all prompts of one request; vLLM itself takes 1,024 prompts, and bounds the answers of each."""
 _TEXT_PARTS = ("text", "refusal", "thinking")
 
 
@@ -34,13 +43,39 @@ def fault_of(path: str, body: bytes) -> str | None:
         return None  # no JSON: vLLM's 400
     if not isinstance(request, dict):
         return None
-    return _part_fault(request.get("messages")) or _model_fault(path, request)
+    return (
+        _size_fault(request)
+        or grammar_fault(request)
+        or _foreign_fault(request)
+        or _part_fault(request.get("messages"))
+        or _model_fault(path, request)
+    )
 
 
 def _bounded(digits: str) -> int:
     if not -(2**63) <= int(digits[:25]) < 2**63:
         raise OverflowError(f"the integer {digits[:25]} does not fit into 64 bits")
     return int(digits)
+
+
+def _size_fault(request: dict[str, Any]) -> str | None:
+    long = (name for name, value in request.items() if isinstance(value, list | dict) and len(value) > _ENTRIES)
+    if (name := next((name for name in long if name not in _TOKEN_LISTS), None)) is not None:
+        return f"{name[:40]} has more than {_ENTRIES:,} entries"
+    prompt, answers = request.get("prompt"), request.get("n")
+    prompts = len(prompt) if isinstance(prompt, list) and not isinstance(next(iter(prompt), None), int) else 1
+    if isinstance(answers, int) and prompts * answers > _ANSWERS:
+        return f"{prompts:,} prompts with {answers:,} answers each are more than {_ANSWERS:,}"
+    return None
+
+
+def _foreign_fault(request: dict[str, Any]) -> str | None:
+    named = [name for name in _FOREIGN if request.get(name) is not None]
+    if named:
+        return f"{named[0]} is for engines that work in groups, and this one works alone"
+    if request.get("priority") not in (None, 0):
+        return "priority is the same for every client here"
+    return "the model's name is empty" if request.get("model") == "" else None
 
 
 def _part_fault(messages: Any) -> str | None:

@@ -43,6 +43,33 @@ def test_what_vllm_refuses_itself_is_left_to_it(body):
     assert fault_of(CHAT, body) is None
 
 
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"model": ""}, "name is empty"),
+        ({"kv_transfer_params": {}}, "kv_transfer_params is for engines"),
+        ({"ec_transfer_params": {"a": 1}}, "ec_transfer_params"),
+        ({"vllm_xargs": {"a": [1]}}, "vllm_xargs"),
+        ({"priority": -5}, "priority is the same"),
+        ({"priority": "-5"}, "priority is the same"),
+        ({"stop": ["a"] * 5000}, "stop has more than 4,096 entries"),
+        ({"logit_bias": {str(i): 1 for i in range(5000)}}, "logit_bias has more"),
+        ({"prompt": ["a"] * 100, "n": 100}, "100 prompts with 100 answers"),
+        ({"n": 10_000}, "1 prompts with 10,000 answers"),
+        ({"structured_outputs": {"regex": ".*" * 500}}, "quantifiers"),
+    ],
+)
+def test_what_one_client_should_not_ask_for_is_refused(options, word):
+    body = {"model": "a", "prompt": "x", **options}
+    assert word in fault_of(COMPLETION, json.dumps(body).encode())
+
+
+def test_what_many_clients_ask_for_passes():
+    many = {"model": None, "prompt": ["a"] * 1000, "n": 1, "priority": 0, "vllm_xargs": None, "stop": ["a", "b"]}
+    assert fault_of(COMPLETION, json.dumps(many).encode()) is None
+    assert fault_of(COMPLETION, json.dumps({"prompt": [5] * 100_000, "n": 8}).encode()) is None
+
+
 BEAMS = {"model": "a", "use_beam_search": True}
 QUESTION = [{"role": "user", "content": "x"}]
 ONLY_Y = {"model": "a", "prompt": "x", "structured_outputs": {"choice": ["y"]}}
