@@ -17,7 +17,7 @@ VALUES = 2000
 """Objects, lists, keys and scalars in one part; xgrammar's time grows with the square of optional properties."""
 DEPTH = 32
 """Objects and lists inside each other."""
-CHARACTERS = 16 * 1024
+CHARACTERS = 8 * 1024
 """Of one text, be it a grammar or a pattern inside a schema."""
 QUANTIFIERS = 128
 """Of one pattern or grammar; xgrammar's time grows with their cube."""

@@ -16,6 +16,7 @@ from schemas.evaluation.eval_report import EvalReport, Sample
 from schemas.evaluation.gate_policy import GatePolicy
 from schemas.evaluation.verdict import Verdict
 from schemas.serving.overhead_report import OverheadReport
+from schemas.serving.serving_attestation import ServingAttestation
 from schemas.studies.study_config import StudyConfig
 from schemas.studies.study_plan import StudyPlan
 from schemas.studies.study_report import StudyReport
@@ -48,8 +49,7 @@ def test_every_old_document_is_read_and_written_in_todays_version(path: Path) ->
 
 def test_every_document_whose_version_rose_has_an_old_one_here() -> None:
     rose = {f"{name}-{version}" for name, one in BY_NAME.items() for version in one.upgrades}
-    # Inside every study plan; in tests/serving/attestation; among the bench's results.
-    elsewhere = {"study_config-1", "serving_attestation-1", "bench_report-1"}
+    elsewhere = {"study_config-1", "bench_report-1"}  # inside every study plan; among the bench's results
     assert rose - {path.stem for path in FILES} <= elsewhere
 
 
@@ -79,6 +79,13 @@ def test_an_old_overhead_report_s_opponent_is_the_baseline() -> None:
     assert isinstance(report, OverheadReport)
     assert report.baseline.model_dump() == old["opponent"]
     assert {speed.variant for speed in report.speeds} >= {"candidate", "baseline", "control"}
+
+
+def test_an_old_attestation_s_company_are_the_concurrent_models() -> None:
+    old, attestation = plain(OLD / "serving_attestation-1.json"), read(OLD / "serving_attestation-1.json")
+    assert isinstance(attestation, ServingAttestation)
+    assert list(attestation.concurrent_models) == old["company"]
+    assert all(probe.concurrent_difference is not None for probe in attestation.probes)
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
