@@ -8,6 +8,8 @@ and below what takes a second.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,7 +23,10 @@ CHARACTERS = 8 * 1024
 """Of one text, be it a grammar or a pattern inside a schema."""
 QUANTIFIERS = 128
 """Of one pattern or grammar; xgrammar's time grows with their cube."""
+REPEATS = 100_000
+"""Product of the repetition counts of one pattern or grammar: what nested ones may grow to when they are written out."""
 
+_COUNT = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
 _PATTERNS = ("regex", "grammar", "pattern", "patternProperties")
 _JSON_TEXTS = ("json", "structural_tag")
 Named = tuple[str, Any]
@@ -70,6 +75,9 @@ def _children(name: str, value: Any) -> list[Named]:
 def _text_fault(name: str, text: str) -> str | None:
     if len(text) > CHARACTERS and name not in _JSON_TEXTS:
         return f"has a text of more than {CHARACTERS:,} characters"
-    if name in _PATTERNS and sum(text.count(sign) for sign in "*+?{|") > QUANTIFIERS:
+    if name not in _PATTERNS:
+        return None
+    if sum(text.count(sign) for sign in "*+?{|") > QUANTIFIERS:
         return f"has a {name} with more than {QUANTIFIERS} quantifiers and alternatives"
-    return None
+    counts = (max(int(number[:12] or 1) for number in bounds) for bounds in _COUNT.findall(text))
+    return f"has a {name} that repeats more than {REPEATS:,} times" if math.prod(counts) > REPEATS else None

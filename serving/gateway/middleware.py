@@ -15,6 +15,7 @@ from pathlib import Path
 
 from serving.gateway import connection
 from serving.gateway.asgi import App, Receive, Scope, Send, no_body, replay
+from serving.gateway.empty_grammar import blame_the_grammar
 from serving.gateway.readiness import ReadinessFile
 from serving.gateway.refusal import Refusal
 from serving.gateway.request_body import BodyReader
@@ -85,7 +86,7 @@ class Gateway:
         try:
             if fault := fault_of(scope["path"], body):
                 raise Refusal(400, f"the request cannot be read: {fault}", "invalid_request")
-            await self.app(scope, replay(body, receive), request.send)
+            await self.app(scope, replay(body, receive), blame_the_grammar(body, request.send))
         finally:
             self.in_flight -= 1
 

@@ -101,3 +101,17 @@ def test_too_long_texts_are_refused(constraint):
 )
 def test_too_many_quantifiers_are_refused_wherever_a_pattern_stands(request_):
     assert "quantifiers" in grammar_fault(request_)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        structured(regex="(.{1,3000}){1,3000}"),
+        structured(regex="((a{99}){99,}){99}"),
+        structured(regex="a{" + "9" * 50 + "}"),
+        structured(grammar='root ::= "a"{1, 1000000000}'),
+        schema({"patternProperties": {"(.{ 1,3000}){1,3000 }": {}}}),
+    ],
+)
+def test_repetitions_that_multiply_are_refused(request_):
+    assert "repeats more than" in grammar_fault(request_)
