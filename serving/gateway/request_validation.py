@@ -4,7 +4,7 @@ What its request models refuse properly is left to vLLM's own 400. The rest was 
 has a test: values on which a validator that runs before the types are checked breaks, integers beyond 64 bits, on which
 its messages to the engine break, content parts other than text, which a text model has no use for, beam searches that
 write no token, structured outputs together with forbidden tokens, parameters for engines that work in groups, an empty
-model name, which it takes for the base's, and more answers or entries than one request should ask for.
+model name, which it takes for the base's, texts that are none, and more answers or entries than one request should have.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _ENTRIES = 4096
 """Of any other list or object of a request: messages, tools, biases, words."""
 _ANSWERS = 1024
 """To all prompts of one request; vLLM itself takes 1,024 prompts, and bounds the answers of each."""
+_LENGTH_PENALTY = 10
 _TEXT_PARTS = ("text", "refusal", "thinking")
 
 
@@ -44,10 +45,11 @@ def fault_of(path: str, body: bytes) -> str | None:
     if not isinstance(request, dict):
         return None
     return (
-        _size_fault(request)
+        _text_fault(body, request)
+        or _size_fault(request)
         or grammar_fault(request)
         or _foreign_fault(request)
-        or _part_fault(request.get("messages"))
+        or _message_fault(request.get("messages"))
         or _model_fault(path, request)
     )
 
@@ -56,6 +58,19 @@ def _bounded(digits: str) -> int:
     if not -(2**63) <= int(digits[:25]) < 2**63:
         raise OverflowError(f"the integer {digits[:25]} does not fit into 64 bits")
     return int(digits)
+
+
+def _text_fault(body: bytes, request: dict[str, Any]) -> str | None:
+    """Half a surrogate pair is JSON, but no text: it breaks where a stop word or a name is written as UTF-8."""
+    if body.isascii() and b"\\" not in body:
+        return None
+    try:
+        json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "a text holds half of a surrogate pair"
+    except RecursionError:
+        return "it is nested too deeply"
+    return None
 
 
 def _size_fault(request: dict[str, Any]) -> str | None:
@@ -78,13 +93,32 @@ def _foreign_fault(request: dict[str, Any]) -> str | None:
     return "the model's name is empty" if request.get("model") == "" else None
 
 
-def _part_fault(messages: Any) -> str | None:
-    for message in messages if isinstance(messages, list) else ():
-        parts = message.get("content") if isinstance(message, dict) else None
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict) and part.get("type") not in _TEXT_PARTS:
-                return f"this is a text model; it takes no content of type {str(part.get('type'))[:40]!r}"
+def _message_fault(messages: Any) -> str | None:
+    dicts = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+    parts = [part for message in dicts for part in _list(message.get("content")) if isinstance(part, dict)]
+    if len(parts) > _ENTRIES:
+        return f"the messages have more than {_ENTRIES:,} parts"
+    for part in parts:
+        if part.get("type") not in _TEXT_PARTS:
+            return f"this is a text model; it takes no content of type {str(part.get('type'))[:40]!r}"
+    calls = (call for message in dicts for call in _list(message.get("tool_calls")) if isinstance(call, dict))
+    return next(filter(None, map(_call_fault, calls)), None)
+
+
+def _call_fault(call: dict[str, Any]) -> str | None:
+    function = call.get("function")
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    try:
+        json.loads(arguments if isinstance(arguments, str) else "null")
+    except RecursionError:
+        return "the arguments of a tool call are nested too deeply"
+    except ValueError:
+        pass  # vLLM's 400
     return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _model_fault(path: str, request: dict[str, Any]) -> str | None:
@@ -106,9 +140,13 @@ def _beam_fault(request: Any) -> str | None:
     A prompt may come out empty in many ways (`[[]]`, no special tokens, cut to 0 tokens), but then a search that writes
     at least one token is refused by vLLM itself. To write none is no search.
     """
+    if not request.use_beam_search:
+        return None
+    if not -_LENGTH_PENALTY <= request.length_penalty <= _LENGTH_PENALTY:  # the power of a length by which it divides
+        return f"a length penalty lies between -{_LENGTH_PENALTY} and {_LENGTH_PENALTY}"
     limits = (getattr(request, "max_completion_tokens", None), request.max_tokens)
     limit = next((given for given in limits if given is not None), 1)
-    return f"a beam search writes at least one token, not {limit}" if request.use_beam_search and limit < 1 else None
+    return f"a beam search writes at least one token, not {limit}" if limit < 1 else None
 
 
 def _grammar_fault(request: Any) -> str | None:

@@ -32,6 +32,20 @@ def test_content_that_is_no_text_is_refused(part):
     assert "text model" in fault_of(CHAT, chat(part))
 
 
+def test_more_parts_than_a_message_should_have_are_refused():
+    assert "4,096 parts" in fault_of(CHAT, chat(*[{"type": "text", "text": "x"}] * 5000))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"), [("[" * 100_000, "too deeply"), ('{"a": 1}', None), ("{", None), (7, None)]
+)
+def test_arguments_of_tool_calls_that_no_parser_survives_are_refused(arguments, fault):
+    calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}, 7]
+    body = {"model": "a", "messages": [{"role": "assistant", "tool_calls": calls}]}
+    found = fault_of(CHAT, json.dumps(body).encode())
+    assert found is None if fault is None else fault in found
+
+
 def test_text_content_passes():
     assert fault_of(CHAT, chat({"type": "text", "text": "hi"})) is None
 
@@ -64,6 +78,24 @@ def test_what_one_client_should_not_ask_for_is_refused(options, word):
     assert word in fault_of(COMPLETION, json.dumps(body).encode())
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"model": "a", "prompt": "x", "stop": ["\udfff"]}',
+        rb'{"model": "a", "prompt": "x", "\ud83d": 1}',
+        b'{"model": "a", "prompt": "x", "session_id": "\xed\xa0\x80"}',
+        r'{"model": "a", "prompt": "\ud83d"}'.encode("utf-16-le"),
+    ],
+)
+def test_half_a_surrogate_pair_is_no_text(body):
+    assert "surrogate" in fault_of(COMPLETION, body)
+
+
+@pytest.mark.parametrize("prompt", [r'"\ud83d\ude00"', '"\U0001f600 ä"', r'"\\ud83d \n"'])
+def test_text_of_any_language_passes(prompt):
+    assert fault_of(COMPLETION, f'{{"model": "a", "prompt": {prompt}}}'.encode()) is None
+
+
 def test_what_many_clients_ask_for_passes():
     many = {"model": None, "prompt": ["a"] * 1000, "n": 1, "priority": 0, "vllm_xargs": None, "stop": ["a", "b"]}
     assert fault_of(COMPLETION, json.dumps(many).encode()) is None
@@ -88,6 +120,8 @@ AGAINST_THE_MODELS = [
     (CHAT, {**BEAMS, "messages": QUESTION, "max_tokens": 4, "max_completion_tokens": 0}, "at least one token"),
     (CHAT, {**BEAMS, "messages": QUESTION}, None),
     (CHAT, {**BEAMS, "messages": []}, None),
+    (COMPLETION, {**BEAMS, "prompt": "x", "length_penalty": -1e308}, "length penalty"),
+    (COMPLETION, {**BEAMS, "prompt": "x", "length_penalty": 0.5}, None),
     (COMPLETION, {**ONLY_Y, "allowed_token_ids": [3]}, "no token that allowed_token_ids"),
     (COMPLETION, {**ONLY_Y, "bad_words": ["y"]}, "no token that bad_words"),
     (COMPLETION, {**ONLY_Y, "stop_token_ids": [91], "min_tokens": 5}, "no token that stop_token_ids"),
