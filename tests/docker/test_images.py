@@ -1,4 +1,4 @@
-"""The built images: what is in them, what is not, and that they run confined. `docker compose build` makes them."""
+"""The built images: what is in them, what is not, and that they run confined. `docker compose --profile studies build` makes them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ STAGES = {
     "trainer": ["torch", "transformers", "peft", "accelerate", "datasets", "trainer", "schemas"],
     "evaluator": ["lm_eval", "torch", "peft", "scipy", "openai", "docker", "evaluator", "schemas"],
     "serving": ["vllm", "torch", "peft", "openai", "httpx", "serving", "schemas"],
+    "studies": ["torch", "lm_eval", "scipy", "jinja2", "trainer", "evaluator", "studies", "schemas"],
+}
+CONFIGS = {
+    "trainer": {"architectures", "bench", "quickstart"},
+    "evaluator": {"policies", "quickstart"},
+    "serving": {"quickstart"},
+    "studies": {"architectures", "bench", "quickstart", "studies"},
 }
 CONFINED = {
     "read_only": True,
@@ -42,9 +49,11 @@ def test_a_stage_imports_what_it_needs_as_an_unprivileged_user_on_a_read_only_ro
     assert run(stage, program).splitlines()[-1] == "10001 False 10001"
 
 
-@pytest.mark.parametrize(("stage", "absent"), [("trainer", "vllm"), ("evaluator", "vllm"), ("serving", "lm_eval")])
+@pytest.mark.parametrize(
+    ("stage", "absent"), [("trainer", "vllm"), ("evaluator", "vllm"), ("serving", "lm_eval"), ("studies", "vllm")]
+)
 def test_a_stage_holds_no_other_stages_weight(stage, absent, run):
-    others = [other for other in STAGES if other != stage]
+    others = [other for other in STAGES if other not in STAGES[stage]]
     program = f"import importlib.util as u; print([n for n in {[absent, 'uv', *others]} if u.find_spec(n)])"
     assert run(stage, program) == "[]"
 
@@ -58,7 +67,16 @@ def test_no_package_cache_and_no_secret_is_left_in_an_image(stage, run):
     assert run(stage, program) == "[] []"
 
 
-@pytest.mark.parametrize(("stage", "limit"), [("trainer", 1.7), ("evaluator", 2.0), ("serving", 2.9)])
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_an_image_holds_the_configs_that_it_runs_and_no_results(stage, run):
+    program = (
+        "from pathlib import Path; here = Path('configs');"
+        "print(sorted(p.name for p in here.iterdir() if p.is_dir()), [p for p in here.rglob('*') if 'results' in p.parts])"
+    )
+    assert run(stage, program) == f"{sorted(CONFIGS[stage])} []"
+
+
+@pytest.mark.parametrize(("stage", "limit"), [("trainer", 1.7), ("evaluator", 2.0), ("serving", 2.9), ("studies", 2.0)])
 def test_an_image_stays_small(stage, limit, engine, run):
     """Gigabytes on top of the base image, which is the machine's choice."""
     run(stage, "")
