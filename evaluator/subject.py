@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.adapter_reader import VerifiedAdapter, read_adapter
-from schemas.base_model import BaseIdentity, has_tokenizer
+from schemas.base.base_model import BaseIdentity, has_tokenizer
+from schemas.base.find_base import BaseModelFiles, find_base, find_trained_base
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import AdapterReference, BaseReference, Variant
-from schemas.find_base import BaseModelFiles, find_base, find_trained_base
 from schemas.run_directory import RunDirectory
 
 Dtype = Literal["float32", "bfloat16", "float16"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import UserError
-from schemas.json_files import parse_json
+from schemas.storage.json_files import parse_json
 from schemas.training.adapter_manifest import AdapterManifest
 
 _EXPORT_AGAIN = "export the adapter again: run the trainer on the run's config.yaml"

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from schemas.adapter_config import parse_adapter_config
 from schemas.errors import UserError
-from schemas.json_files import parse_json
 from schemas.method import uses_dora, uses_echo
-from schemas.plain_file import read_bounded
 from schemas.run_directory import ADAPTER_FILES
+from schemas.storage.json_files import parse_json
+from schemas.storage.plain_file import read_bounded
 from schemas.training.adapter_manifest import AdapterManifest
 
 _TENSOR = re.compile(

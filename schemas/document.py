@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from schemas.errors import UserError
-from schemas.json_files import MOST_BYTES, parse_json
-from schemas.plain_file import read_bounded
+from schemas.storage.json_files import MOST_BYTES, parse_json
+from schemas.storage.plain_file import read_bounded
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]

@@ -15,7 +15,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from schemas.base_model import identity_of_base
+from schemas.base.base_model import identity_of_base
 from schemas.document import sha256_of
 from schemas.method import uses_dora
 from schemas.prompt import PLAIN

@@ -61,7 +61,7 @@ def test_a_stage_shows_its_help_without_loading_torch(stage):
     assert "usage" in shown.stdout.lower()
 
 
-@pytest.mark.parametrize(("library", "reader"), [("yaml", "schemas/yaml_files.py")])
+@pytest.mark.parametrize(("library", "reader"), [("yaml", "schemas/storage/yaml_files.py")])
 def test_one_module_reads_and_writes_each_format(library, reader):
     packages = ("schemas", "studies", *STAGES)
     users = {str(p.relative_to(ROOT)) for k in packages for p in (ROOT / k).rglob("*.py") if library in imports_of(p)}

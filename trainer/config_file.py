@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource
 
 from schemas.document import write_atomically
 from schemas.errors import UserError
+from schemas.storage.yaml_files import read_yaml, to_yaml
 from schemas.training.train_config import TrainConfig
-from schemas.yaml_files import read_yaml, to_yaml
 
 _HELP = "python -m trainer --help lists every option"
 

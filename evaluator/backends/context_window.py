@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.base_model import read_config
-from schemas.context_window import context_window as window_of
+from schemas.base.base_model import read_config
+from schemas.base.context_window import context_window as window_of
 
 DEFAULT_NEW_TOKENS = 256  # lm-eval's, where a task names none
 

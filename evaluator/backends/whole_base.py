@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from schemas.base_weights import require_matching
+from schemas.base.base_weights import require_matching
 
 
 def require_whole_base(directory: Path) -> None:

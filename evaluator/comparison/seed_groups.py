@@ -12,7 +12,7 @@ from evaluator.comparison.pairing import BASE
 from evaluator.comparison.scored_run import Evaluation, ScoredRun, read_evaluation, suites_of
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
-from schemas.yaml_files import read_yaml
+from schemas.storage.yaml_files import read_yaml
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "echo_lora": "Echo-LoRA", "echo_dora": "Echo-DoRA"}
 NOT_THE_CONFIGURATION = ("name", "seed", "runs", "title")

@@ -9,8 +9,8 @@ from typing import Any
 
 from schemas.document import sha256_of
 from schemas.errors import UserError
-from schemas.json_rows import read_rows
 from schemas.prompt import COMMONSENSE_170K
+from schemas.storage.json_rows import read_rows
 
 Record = Mapping[str, str]
 

@@ -15,7 +15,7 @@ from typing import Any
 from evaluator.tasks.suites import Suite
 from evaluator.tasks.yaml_files import TaskConfig
 from schemas.errors import UserError
-from schemas.json_rows import SUFFIXES, read_rows
+from schemas.storage.json_rows import SUFFIXES, read_rows
 
 Overrides = Mapping[str, Any]
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")

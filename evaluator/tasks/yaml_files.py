@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluator.tasks.suites import Suite
 from schemas.errors import UserError
-from schemas.yaml_files import read_yaml
+from schemas.storage.yaml_files import read_yaml
 
 TaskConfig = Mapping[str, Any]
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.document import Count, Document, Section
+from schemas.storage.yaml_files import read_yaml
 from schemas.training.train_config import Name
 from schemas.upgrade import change_at
-from schemas.yaml_files import read_yaml
 
 Points = Annotated[float, Field(ge=0.0, le=100.0)]
 Baseline = Literal["base", "baseline"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
 from schemas.document import Count, Document, Section, Sha256
 from schemas.method import Method
 from schemas.prompt import TemplateName

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.base_model import weights_fingerprint
+from schemas.base.base_model import weights_fingerprint
 from schemas.document import write_atomically
 from schemas.errors import UserError
 from schemas.serving.serving_attestation import Dtype, MergeParity

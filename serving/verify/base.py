@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.training.adapter_manifest import BaseModelRecord

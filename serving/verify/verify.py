@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.adapter_reader import VerifiedAdapter, read_adapter
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
+from schemas.base.find_base import find_trained_base
 from schemas.errors import UserError
-from schemas.find_base import find_trained_base
 from schemas.run_directory import RunDirectory
 from serving.engine.adapter_cache import store_adapter
 from serving.options import VerdictRule, cache_directory

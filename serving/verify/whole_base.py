@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from schemas.base_weights import require_matching
+from schemas.base.base_weights import require_matching
 from schemas.errors import OK, USER_ERROR, UserError, run_command
 
 

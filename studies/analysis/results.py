@@ -13,10 +13,10 @@ from evaluator.comparison.scored_run import Evaluation, ScoredRun, read_evaluati
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
+from schemas.storage.yaml_files import read_yaml
 from schemas.studies.study_plan import ChosenRates, PlannedArm, StudyPlan, run_name
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
-from schemas.yaml_files import read_yaml
 
 MOST_SHOWN = 10
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
-from schemas.hub import go_offline_if_unreachable
 from schemas.studies.study_config import Expense
 from schemas.studies.study_plan import TrainingCost
 from schemas.training.train_config import EchoConfig, TrainConfig

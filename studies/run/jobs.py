@@ -15,11 +15,11 @@ from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import EvalReport
 from schemas.run_directory import RunDirectory
+from schemas.storage.yaml_files import read_yaml
 from schemas.studies.study_config import StudyEvaluation
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
-from schemas.yaml_files import read_yaml
 from studies.run.work import Scoring, Training, Work
 from trainer.checkpoint.own_files import remove_checkpoints
 from trainer.config_file import write_config

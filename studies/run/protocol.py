@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.base.find_base import find_base
 from schemas.document import sha256_of
 from schemas.errors import UserError
-from schemas.find_base import find_base
 from schemas.studies.study_config import StudyConfig
 from schemas.studies.study_plan import PlannedArm, StudyProtocol
 from schemas.training.train_config import TrainConfig

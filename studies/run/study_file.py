@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import UserError
+from schemas.storage.yaml_files import read_yaml
 from schemas.studies.study_config import StudyConfig
 from schemas.studies.study_plan import PlannedArm, run_name
 from schemas.training.train_config import TrainConfig
-from schemas.yaml_files import read_yaml
 from trainer.config_file import merge, parse_config
 
 _OF_THE_RUN = {"name", "runs", "seed"}

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from schemas.errors import OK
-from schemas.files import refuse_occupied
+from schemas.storage.files import refuse_occupied
 from studies.synthetic.base import RECIPES, make_base
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from schemas.document import sha256_of
 from schemas.errors import OK, UserError
-from schemas.files import replace_directory
+from schemas.storage.files import replace_directory
 from schemas.studies.study_config import StudyConfig
 
 FOLDER = Path("configs/studies")

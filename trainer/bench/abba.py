@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.errors import UserError
+from schemas.storage.yaml_files import read_yaml
 from schemas.training.training_bench import Arm, BenchConfig, Ratio
-from schemas.yaml_files import read_yaml
 from trainer.bench.arms import TimedArm
 
 Rounds = dict[Arm, list[list[float]]]

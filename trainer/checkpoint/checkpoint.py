@@ -17,7 +17,7 @@ import torch
 
 from schemas.document import sync_directory
 from schemas.errors import UserError
-from schemas.files import remove_own, write_durably
+from schemas.storage.files import remove_own, write_durably
 from trainer.checkpoint.own_files import CHECKPOINT_FILES, RECORD, checkpoints
 from trainer.checkpoint.state import CheckpointRecord, TrainingState
 

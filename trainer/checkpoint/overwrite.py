@@ -8,8 +8,8 @@ from pathlib import Path
 
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
-from schemas.files import replace_directory
 from schemas.run_directory import ADAPTER_FILES, RunDirectory
+from schemas.storage.files import replace_directory
 from trainer.checkpoint.own_files import checkpoints, remove_checkpoints
 
 _TRACKED = ("events.out.tfevents.*", "hparams.yml")  # what accelerate's TensorBoard tracker writes

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import UserError
-from schemas.files import remove_own
 from schemas.run_directory import ADAPTER_FILES, RunDirectory
+from schemas.storage.files import remove_own
+from schemas.storage.yaml_files import read_yaml
 from schemas.training.train_config import TrainConfig
-from schemas.yaml_files import read_yaml
 
 STAGED_ADAPTER = ".adapter.staged"
 RECORD = "checkpoint.json"

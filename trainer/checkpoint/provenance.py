@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from schemas.find_base import BaseModelFiles
+from schemas.base.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
 from trainer.checkpoint.state import RunIdentity
 from trainer.data.sources import LoadedSource

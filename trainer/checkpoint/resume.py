@@ -10,10 +10,10 @@ from typing import Any
 
 from schemas.adapter_reader import read_adapter
 from schemas.errors import UserError
-from schemas.files import restore_replaced
 from schemas.run_directory import RunDirectory
+from schemas.storage.files import restore_replaced
+from schemas.storage.yaml_files import read_yaml
 from schemas.training.train_config import TrainConfig
-from schemas.yaml_files import read_yaml
 from trainer.checkpoint.checkpoint import Checkpoint, newest_checkpoint
 from trainer.checkpoint.overwrite import beside, discard, take_place
 from trainer.checkpoint.own_files import holds_a_run, refuse_foreign, remove_leftovers

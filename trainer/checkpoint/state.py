@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
 from schemas.document import Count, Document, Section, Sha256
 from schemas.training.adapter_manifest import FileRecord
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import datasets
 
+from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
-from schemas.hub import go_offline_if_unreachable
-from schemas.json_rows import SUFFIXES, read_rows
+from schemas.storage.json_rows import SUFFIXES, read_rows
 from schemas.training.train_config import DataConfig, DataSource
 
 Row = Mapping[str, Any]

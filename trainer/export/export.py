@@ -15,11 +15,11 @@ from peft import PeftModel, get_peft_model_state_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from schemas.adapter_reader import read_adapter
-from schemas.base_model import read_config
+from schemas.base.base_model import read_config
+from schemas.base.find_base import BaseModelFiles
 from schemas.document import sync_directory
-from schemas.files import remove_own, replace_directory, write_durably
-from schemas.find_base import BaseModelFiles
 from schemas.run_directory import ADAPTER_FILES
+from schemas.storage.files import remove_own, replace_directory, write_durably
 from schemas.training.adapter_manifest import (
     AdapterManifest,
     AdapterRecord,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from schemas.method import uses_echo
+from schemas.storage.yaml_files import to_yaml
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
 from schemas.vllm_ranks import ALLOWED_MAX_RANKS, max_lora_rank
-from schemas.yaml_files import to_yaml
 
 _METHODS = {
     "lora": "LoRA",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from schemas.base.find_base import HUB_FILES
+from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import OK, UserError
-from schemas.find_base import HUB_FILES
-from schemas.hub import go_offline_if_unreachable
 from trainer.import_base.convert import convert
 from trainer.import_base.known_bases import KNOWN_BASES, KnownBase
 from trainer.import_base.package_index import gguf_of

@@ -13,7 +13,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from schemas.find_base import BaseModelFiles
+from schemas.base.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
 from trainer.echo.objective import Objective
 from trainer.model.base_model import load_base

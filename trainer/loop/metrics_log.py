@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from schemas.document import write_atomically
-from schemas.files import append_line
+from schemas.storage.files import append_line
 from schemas.training.training_metrics import TrainingMetrics
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from schemas.base_model import read_config
-from schemas.base_weights import require_loaded, require_matching
-from schemas.context_window import context_window
+from schemas.base.base_model import read_config
+from schemas.base.base_weights import require_loaded, require_matching
+from schemas.base.context_window import context_window
+from schemas.base.find_base import BaseModelFiles, find_base
 from schemas.errors import UserError
-from schemas.find_base import BaseModelFiles, find_base
 from schemas.training.train_config import BaseModelConfig, TrainConfig
 from trainer.model.base_shape import BaseShape, check_fit, read_shape
 

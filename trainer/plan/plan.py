@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from schemas.context_window import context_window
+from schemas.base.context_window import context_window
+from schemas.base.find_base import BaseModelFiles
+from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
-from schemas.find_base import BaseModelFiles
-from schemas.hub import go_offline_if_unreachable
 from schemas.method import Method
 from schemas.training.train_config import EchoConfig, TrainConfig
 from trainer.data.dataloader import total_steps

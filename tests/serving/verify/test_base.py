@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from schemas.base_model import identity_of_base
+from schemas.base.base_model import identity_of_base
 from schemas.errors import UserError
 from schemas.training.adapter_manifest import AdapterManifest
 from serving.verify.base import require_base, require_chat_template

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
 from schemas.errors import UserError
 from trainer.checkpoint import checkpoint as checkpoints
 from trainer.checkpoint.checkpoint import newest_checkpoint, read_checkpoint, save_checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.find_base import find_base
+from schemas.base.find_base import find_base
 from trainer.checkpoint.provenance import device_name, identity_of, versions
 from trainer.data.sources import load_sources
 

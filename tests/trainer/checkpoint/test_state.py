@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
 from schemas.errors import UserError
 from trainer.checkpoint.resume import refuse_other_inputs
 from trainer.checkpoint.state import CheckpointRecord, RunIdentity

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
+from schemas.base.find_base import find_base
 from schemas.errors import UserError
-from schemas.find_base import find_base
 from tests.trainer.import_base.gguf_files import TEMPLATE
 from trainer.import_base import convert as conversion
 from trainer.import_base.convert import convert

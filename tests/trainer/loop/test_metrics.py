@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.base_model import BaseIdentity
+from schemas.base.base_model import BaseIdentity
 from trainer.checkpoint.state import Interval, RunIdentity, TrainingState
 from trainer.loop.metrics import after_step, begin_interval, interval_metrics
 from trainer.loop.step import StepReport

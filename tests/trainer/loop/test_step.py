@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoTokenizer
 
+from schemas.base.find_base import find_base
 from schemas.errors import Diverged
-from schemas.find_base import find_base
 from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import StepBatches
 from trainer.data.dataset import load_training_data

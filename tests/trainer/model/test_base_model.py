@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from schemas.base.find_base import find_base
 from schemas.errors import UserError
-from schemas.find_base import find_base
 from schemas.training.train_config import BaseModelConfig
 from trainer.model.base_model import load_base, load_tokenizer
 

@@ -13,7 +13,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from schemas.adapter_reader import read_adapter
-from schemas.find_base import find_base
+from schemas.base.find_base import find_base
 from schemas.training.train_config import BaseModelConfig
 from trainer.model.base_model import load_base
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import UserError
 from schemas.evaluation.gate_policy import GatePolicy
-from schemas.yaml_files import MOST_BYTES, parse_yaml, read_yaml, to_yaml
+from schemas.storage.yaml_files import MOST_BYTES, parse_yaml, read_yaml, to_yaml
 from trainer.bench.abba import read_config as read_bench_config
 from trainer.config_file import load_config
 

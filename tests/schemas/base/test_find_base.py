@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.base.find_base import find_base, find_trained_base, is_repository
 from schemas.errors import UserError
-from schemas.find_base import find_base, find_trained_base, is_repository
 from schemas.training.adapter_manifest import BaseModelRecord
 from schemas.training.train_config import TrainConfig
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from schemas.errors import UserError
-from schemas.plain_file import read_bounded
+from schemas.storage.plain_file import read_bounded
 
 MOST_BYTES = 32 << 20  # the longest manifest, with probes of 32,768 tokens, takes 22 MB
 MOST_VALUES = 1_000_000

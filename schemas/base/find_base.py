@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.base_model import BaseIdentity, identity_of_base, read_config
-from schemas.base_weights import read_shapes
+from schemas.base.base_model import BaseIdentity, identity_of_base, read_config
+from schemas.base.base_weights import read_shapes
+from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
-from schemas.hub import go_offline_if_unreachable
 from schemas.training.adapter_manifest import BaseModelRecord
 
 # All that a stage reads of a base, and no pickled weights.

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from schemas.errors import UserError
-from schemas.json_files import read_json
+from schemas.storage.json_files import read_json
 
 Shapes = Mapping[str, tuple[int, ...]]
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"

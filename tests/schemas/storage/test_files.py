@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from schemas import files
 from schemas.errors import UserError
-from schemas.files import append_line, refuse_occupied, remove_own, replace_directory, restore_replaced, write_durably
+from schemas.storage import files
+from schemas.storage.files import (
+    append_line,
+    refuse_occupied,
+    remove_own,
+    replace_directory,
+    restore_replaced,
+    write_durably,
+)
 
 NAMES = ("record.json", "data.bin")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UserError
-from schemas.json_files import MOST_BYTES, MOST_LEVELS, MOST_VALUES, parse_json, read_json
+from schemas.storage.json_files import MOST_BYTES, MOST_LEVELS, MOST_VALUES, parse_json, read_json
 
 
 def fault_of(text: str | bytes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UserError
-from schemas.plain_file import read_bounded
+from schemas.storage.plain_file import read_bounded
 
 
 def test_the_bytes_come_back(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import UserError
-from schemas.json_rows import read_rows
+from schemas.storage.json_rows import read_rows
 
 VALUES = {
     "day": "2023-01-01",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from schemas.document import Section, Sha256, sha256_of
 from schemas.errors import UserError
-from schemas.json_files import read_json
+from schemas.storage.json_files import read_json
 
 # Keys of config.json that say how a model was saved or is run, not what it computes.
 _INCIDENTAL = {

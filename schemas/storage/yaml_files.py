@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from schemas.errors import UserError
-from schemas.plain_file import read_bounded
+from schemas.storage.plain_file import read_bounded
 
 MOST_BYTES = 1 << 16
 MOST_NODES = 5_000  # as written out, each alias counted as what it stands for

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.context_window import context_window
+from schemas.base.context_window import context_window
 
 
 @pytest.mark.parametrize(

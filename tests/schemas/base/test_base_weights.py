@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MixtralConfig, PreTrainedModel
 
-from schemas.base_weights import checkpoint_files, read_shapes, require_loaded, require_matching
+from schemas.base.base_weights import checkpoint_files, read_shapes, require_loaded, require_matching
 from schemas.errors import UserError
 
 Tensors = dict[str, torch.Tensor]

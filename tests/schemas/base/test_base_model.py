@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from schemas.base_model import (
+from schemas.base.base_model import (
     BaseIdentity,
     chat_template_fingerprint,
     config_fingerprint,

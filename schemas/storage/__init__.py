@@ -1,0 +1,1 @@
+"""Reading what somebody else may have written, and writing what is whole or not there."""
