@@ -71,7 +71,9 @@ def _help(command: str) -> int:
 
     print("usage: python -m trainer [train|plan|bench|import-base] [CONFIG] [--overwrite] [--section.key value ...]\n")
     print(_DESCRIPTION)
-    print(f"CONFIG defaults to {DEFAULT_CONFIG}. --overwrite forgets an earlier run of that name.")
+    print(
+        f"CONFIG defaults to {DEFAULT_CONFIG}. --overwrite trains anew and puts the result in the place of an earlier run."
+    )
     print(
         "Every field below can also stand in CONFIG, or in the environment as ECHO_LORA_SECTION__KEY; `null` clears it.\n"
     )

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trainer.data.tokenization import Example
 from trainer.export.reference_logprobs import prove_export
 
-EXAMPLE = Example(input_ids=(0, 10, 11, 12, 13), answers=(False, False, False, True, True), boundary=2)
+EXAMPLE = Example(input_ids=(0, 10, 11, 12, 13), completion_mask=(False, False, False, True, True), boundary=2)
 
 
 @pytest.fixture
