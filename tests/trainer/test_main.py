@@ -66,7 +66,7 @@ def test_a_tracker_that_is_not_installed_is_refused(refused: Refused) -> None:
     assert "dvclive" in refused("--training.report_to", "dvclive")
 
 
-def test_more_held_out_rows_than_rows_are_refused(refused: Refused) -> None:
+def test_more_validation_rows_than_rows_are_refused(refused: Refused) -> None:
     assert "leaves none to train on" in refused("--data.validation_rows", "64")
 
 

@@ -47,14 +47,14 @@ def load_training_data(
 
 def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list[Example]]:
     """Takes validation rows out at random, from the run's seed; both parts keep the sources' order."""
-    rows, held_out = len(examples.kept), config.data.validation_rows
-    if held_out >= rows:
+    rows, wanted = len(examples.kept), config.data.validation_rows
+    if wanted >= rows:
         raise UserError(
-            f"data.validation_rows holds out {held_out} of {rows} examples, which leaves none to train on",
+            f"data.validation_rows takes {wanted} of {rows} examples, which leaves none to train on",
             where="data.validation_rows",
-            fix="lower it; 0 switches the evaluation loss off",
+            fix="lower it; 0 switches the validation loss off",
         )
-    chosen = set(random.Random(f"split-{config.seed}").sample(range(rows), held_out))  # noqa: S311 not for secrets
+    chosen = set(random.Random(f"split-{config.seed}").sample(range(rows), wanted))  # noqa: S311 not for secrets
     train = [example for row, example in enumerate(examples.kept) if row not in chosen]
     return train, [examples.kept[row] for row in sorted(chosen)]
 

@@ -58,6 +58,11 @@ class Rows:
     echo_is_plain: bool = False
     """Whether the two paths have the same states here, so that CE_on is CE_off."""
 
+    @property
+    def are_compared(self) -> bool:
+        """Whether the two paths' logits are held against each other."""
+        return self.echo is not None and bool(self.weights.distillation)
+
 
 @dataclass(frozen=True)
 class RowLosses:
@@ -172,7 +177,8 @@ class _ChunkedLoss(torch.autograd.Function):
             part = slice(start, start + chunk)
             with torch.set_grad_enabled(needs_gradient):
                 leaves = [states_Rd[part].detach().requires_grad_(needs_gradient) for states_Rd in hidden]
-                logits = head(torch.cat(leaves)).float()  # one product for both paths: [paths x c, d] -> [paths x c, V]
+                states = torch.cat(leaves)  # one product for both paths: [paths x c, d] -> [paths x c, V]
+                logits = _exact_logits(head, states) if rows.are_compared else head(states).float()
             paths = logits.detach().chunk(hidden_count)  # views: what is written to them is written to `logits`
             sums += _differentiate(paths, rows, rows.targets[part], needs_gradient)
             if needs_gradient:  # `logits` now holds its own gradient
@@ -187,6 +193,18 @@ class _ChunkedLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         return (None, None, None, None, None, *(gradient.to(saved.dtype) * saved for saved in ctx.saved_tensors))
+
+
+def _exact_logits(head: nn.Module, states: Tensor) -> Tensor:
+    """Logits with float32 results, whatever the head's type: rounded to bfloat16 they differ by more than the two paths do.
+
+    It costs a float32 copy of the head, and is for the few rows that are distilled.
+    """
+    rounds = torch.is_autocast_enabled(states.device.type) or cast(Tensor, head.weight).dtype != torch.float32
+    if type(head) is not nn.Linear or not rounds:
+        return cast(Tensor, head(states)).float()
+    with torch.autocast(states.device.type, enabled=False):
+        return F.linear(states.float(), head.weight.float(), None if head.bias is None else head.bias.float())
 
 
 def _add(gradients: list[Tensor], found: Sequence[Tensor], part: slice, hidden_count: int) -> None:

@@ -10,7 +10,8 @@ as they act on A x.
 Dropout acts on the input of A alone. PEFT's DoRA with dropout feeds (m - 1) W the dropped input too, which costs a
 second product with W; ours has the same expectation, and without dropout the two are equal.
 
-Legend: B samples, S columns of the pass, R rows of a packed pass (trainer/echo/shared_prefix.py), i and o the module's in- and out-features, r the adapter's rank.
+Legend: B samples, S columns of the pass (a packed pass has one sample of P columns: trainer/echo/shared_prefix.py), i and o
+the module's in- and out-features, r the adapter's rank, f either o or r. A name's suffix is its shape.
 """
 
 from __future__ import annotations
@@ -76,10 +77,11 @@ class Injection:
     place: Literal["output", "rank"]
     """Where it is added."""
 
-    def add_to(self, activation: Tensor) -> Tensor:
-        """`activation`, [B, S, features] or packed [1, R, features], with the vectors added."""
-        rows, dtype = activation.flatten(0, 1), activation.dtype
-        return torch.addmm(rows, self.receivers.to(dtype), self.vector.to(dtype)).view_as(activation)
+    def add_to(self, activation_BSf: Tensor) -> Tensor:
+        """The activation with each sample's vector added at its receiving rows."""
+        rows, dtype = activation_BSf.flatten(0, 1), activation_BSf.dtype
+        # [B S, f] + [B S, B] x [B, f]: one product adds to all rows, and its gradient sums over them.
+        return torch.addmm(rows, self.receivers.to(dtype), self.vector.to(dtype)).view_as(activation_BSf)
 
 
 @dataclass
@@ -104,24 +106,27 @@ class AdaptedForward(LoraVariant):  # type: ignore[misc]
             x: [B, S, i], the module's input in the adapter's type.
             result: [B, S, o], W x + bias.
         """
-        update = self._update(module, active_adapter, x)
+        update_BSo = self._update(module, active_adapter, x)
         if self.row_norm is None:
-            result = result + update
+            result = result + update_BSo
         else:
-            magnitude = module.lora_magnitude_vector[active_adapter].weight / self.row_norm
-            bias = module.get_base_layer().bias
-            direction = (result if bias is None else result - bias) + update
-            result = direction * magnitude if bias is None else torch.addcmul(bias, direction, magnitude)
+            magnitude_o = module.lora_magnitude_vector[active_adapter].weight / self.row_norm
+            bias_o = module.get_base_layer().bias  # outside the magnitude: DoRA scales the weight, not the bias
+            direction_BSo = (result if bias_o is None else result - bias_o) + update_BSo
+            if bias_o is None:
+                result = direction_BSo * magnitude_o
+            else:
+                result = torch.addcmul(bias_o, direction_BSo, magnitude_o)
         if self.injection is not None and self.injection.place == "output":
             result = self.injection.add_to(result)
         return result
 
-    def _update(self, module: LoraLinear, adapter: str, x: Tensor) -> Tensor:
+    def _update(self, module: LoraLinear, adapter: str, x_BSi: Tensor) -> Tensor:
         """[B, S, o], s B (A x + v). Scaled at rank r: the same as PEFT's scaling of the product, at r / o of the work."""
-        low_rank = module.lora_A[adapter](module.lora_dropout[adapter](x))
+        low_rank_BSr = module.lora_A[adapter](module.lora_dropout[adapter](x_BSi))
         if self.injection is not None and self.injection.place == "rank":
-            low_rank = self.injection.add_to(low_rank)
+            low_rank_BSr = self.injection.add_to(low_rank_BSr)
         lora_b: nn.Linear = module.lora_B[adapter]
         assert lora_b.bias is None, "scaling at rank r presumes a B without bias"
-        update: Tensor = lora_b(low_rank * module.scaling[adapter])
-        return update
+        update_BSo: Tensor = lora_b(low_rank_BSr * module.scaling[adapter])
+        return update_BSo

@@ -29,6 +29,16 @@ def tiny_config(tmp_path: Path) -> Path:
     return path
 
 
+def test_both_sides_run_the_fused_adamw(tiny_config: Path, tmp_path: Path) -> None:
+    bench, cpu = read_config(tiny_config), torch.device("cpu")
+    base = bench_base(bench.model, bench.dtype, cpu)
+    ours, theirs = (make_arm(arm, base, bench, cpu) for arm in ("lora", "peft_lora"))
+    assert isinstance(ours, OurArm)
+    assert isinstance(theirs, TransformersArm)
+    assert ours.loop.optimizer.defaults["fused"]
+    assert theirs._arguments(str(tmp_path), 1).optim == "adamw_torch_fused"
+
+
 def test_all_arms_share_the_frozen_weights_and_train_their_own(tiny_config: Path) -> None:
     bench, cpu = read_config(tiny_config), torch.device("cpu")
     base = bench_base(bench.model, bench.dtype, cpu)

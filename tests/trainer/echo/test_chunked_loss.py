@@ -88,3 +88,20 @@ def test_divergence_is_torchs_own_kl_times_the_squared_temperature() -> None:
     expected = 9 * torch.distributions.kl_divergence(*distributions).sum()
     (slope,) = torch.autograd.grad(expected, student)
     torch.testing.assert_close(divergence(teacher, student.detach(), 3.0), (expected.detach(), slope))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_small_divergence_does_not_drown_in_bfloat16(autocast: bool) -> None:
+    """Two paths a hair apart: logits rounded to bfloat16 would put their divergence a quarter too high here."""
+    torch.manual_seed(0)
+    kind = torch.float32 if autocast else torch.bfloat16
+    head = nn.Linear(64, 500, bias=False).to(kind).requires_grad_(False)
+    plain = (4 * torch.randn(20, 64)).to(kind)
+    echo = (plain.float() * (1 + 0.01 * torch.randn(20, 64))).to(kind)
+    weights = LossWeights(distillation=1.0)
+    rows = Rows(torch.randint(0, 500, (20,)), plain, echo, weights)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = row_losses(head, rows).distillation
+    student, teacher = (states.double() @ head.weight.double().T for states in (plain, echo))
+    exact = F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="sum")
+    assert float(found) == pytest.approx(float(exact), rel=1e-3)
