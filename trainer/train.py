@@ -71,7 +71,8 @@ def _train(
     data = load_training_data(config, base.tokenizer, window=base.window, quiet=console.quiet)
     total = total_steps(len(data.train), config.training)
     refuse_idle(config, total=total)
-    for note in config_notes(config, total=total, window=base.window):
+    notes = [f"note: {note}" for note in config_notes(config, total=total, window=base.window)]
+    for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     identity = identity_of(config, base.files, data.sources)
     start = start.with_inputs(identity)
@@ -99,7 +100,8 @@ def _train(
             export_adapter(trained, start.run.adapter, export)
             if start.run != run:
                 take_place(start.run, run)
-        console.print(f"adapter: {run.adapter}", highlight=False, soft_wrap=True)
+        for line in (*notes, f"adapter: {run.adapter}"):  # again, where people look
+            console.print(line, highlight=False, soft_wrap=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

@@ -154,7 +154,9 @@ def _tokenise(
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, special_tokens: bool) -> list[list[int]]:
     """Token ids without the end-of-sequence that some tokenizers add: it would stand between prompt and answer."""
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=special_tokens)["input_ids"] if texts else []
+    ids: list[list[int]] = (
+        tokenizer(texts, add_special_tokens=special_tokens, verbose=False)["input_ids"] if texts else []
+    )
     eos = tokenizer.eos_token
     return [row[:-1] if row and row[-1] == tokenizer.eos_token_id and not text.endswith(eos) else row
             for row, text in zip(ids, texts, strict=True)]  # fmt: skip

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ def test_the_newest_stay_and_the_oldest_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000003", "step-00000010"]
 
 
+def without_the_moments(record: Path) -> None:
+    entries = json.loads(record.read_text())
+    entries["files"].pop("optimizer.safetensors")
+    record.write_text(json.dumps(entries))
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -46,6 +53,8 @@ def test_the_newest_stay_and_the_oldest_go(tmp_path: Path) -> None:
         (lambda p: (p / "adapter.safetensors").unlink(), "cannot be read"),
         (lambda p: (p / "checkpoint.json").unlink(), "no checkpoint record"),
         (lambda p: os.truncate(p / "checkpoint.json", 20), "not JSON"),
+        (lambda p: (p / "checkpoint.json").write_text("[" * 100_000), "not JSON"),
+        (lambda p: without_the_moments(p / "checkpoint.json"), "its record lists adapter.safetensors"),
         (lambda p: p.rename(p.with_name("step-00000009")), "its record is of step 2"),
     ],
 )

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from schemas.adapter_reader import read_adapter
+from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from trainer.checkpoint.checkpoint import newest_checkpoint
 
@@ -71,3 +72,20 @@ def test_a_disk_that_fills_up_anywhere_leaves_only_whole_artifacts_and_a_run_tha
     resize(disk, 4000)
     wanted = training_runs.adapter_sha256(run)
     assert training_runs.adapter_sha256(training_runs.run(config, overwrite=True)) == wanted
+
+
+def test_a_read_only_disk_is_refused_before_training_and_a_finished_run_on_it_is_complete(
+    disk: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType
+) -> None:
+    resize(disk, 4000)
+    config = training_runs.make_config(disk, tiny_base, records[:20], training__max_steps=2)
+    other = training_runs.make_config(disk, tiny_base, records[:20], training__max_steps=2, name="other")
+    training_runs.run(config)
+    (disk / "runs" / "other").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    training_runs.run(config)
+    with pytest.raises(UserError, match="cannot be written"):
+        training_runs.run(other)
+    new = other.model_copy(update={"name": "new"})
+    with pytest.raises(UserError, match="cannot be made"):
+        training_runs.run(new)
