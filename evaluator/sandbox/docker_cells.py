@@ -36,6 +36,7 @@ CONFINEMENT: dict[str, Any] = {
     "hostname": "cell",
 }
 SPARE = 2  # cells beyond those at work, so that one that was used up is replaced before it is missed
+STARTS = 3  # of a container that ends before it says a word, as may happen on a machine that is out of everything
 
 
 class DockerCells:
@@ -122,7 +123,7 @@ class DockerCells:
     def _start(self) -> None:
         try:
             cell = self._started()
-        except (UserError, CellLost) as error:
+        except BaseException as error:  # raised where a cell is taken
             self._ready.put(error)
             return
         with self._lock:
@@ -130,6 +131,14 @@ class DockerCells:
         self._ready.put(cell)
 
     def _started(self) -> Cell:
+        for _ in range(STARTS):
+            try:
+                return Cell(self._stream())
+            except CellLost as loss:
+                why = str(loss)
+        raise UserError(f"the sandbox's containers end before they can be used: {why}", where=self._image)
+
+    def _stream(self) -> DockerStream:
         try:
             container = self._engine.containers.create(
                 self._image,
@@ -139,7 +148,6 @@ class DockerCells:
                 labels={owner.LABEL: owner.this_process()},
                 **CONFINEMENT,
             )
-            stream = DockerStream(container)
+            return DockerStream(container)
         except DockerException as error:
             raise UserError(f"a sandbox container does not start: {error}", where=self._image) from error
-        return Cell(stream)

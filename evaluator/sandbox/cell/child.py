@@ -9,20 +9,16 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import namespaces, syscalls
-from .framing import FROM_A_PROCESS, BadFrame, Frames, frame
+from .framing import FROM_A_PROCESS, NOT_CONFINED, BadFrame, Frames, frame
+from .nursery import Nursery
 
 TOO_LONG = "it took too long"
-PROGRAM = "from cell.start import main; main()"
-ENVIRONMENT = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}  # nothing of the evaluator's
-NOT_CONFINED = "it could not be confined"
-_NOT_CONFINED_CODE = 71  # EX_OSERR: the process was never as confined as it must be, and ran nothing
 TICK_SECONDS = 0.05
+KILL_SECONDS = 8.0
 
 
 class Gone(Exception):
@@ -30,9 +26,10 @@ class Gone(Exception):
 
 
 class Child:
-    """A fresh interpreter in fresh namespaces, so that nothing of an earlier order is in its memory or around it.
+    """A process with nothing of an earlier order in its memory, in namespaces with nothing of it around.
 
     Args:
+        nursery: where it comes from.
         own_namespaces: whether it gets some; without them, the container must end with it.
         seconds: by the clock, for all of it.
         cpu_seconds: of the whole container, for all of it.
@@ -40,17 +37,21 @@ class Child:
     """
 
     def __init__(
-        self, *, own_namespaces: bool, seconds: float, cpu_seconds: float, while_waiting: Callable[[], None]
+        self,
+        nursery: Nursery,
+        *,
+        own_namespaces: bool,
+        seconds: float,
+        cpu_seconds: float,
+        while_waiting: Callable[[], None],
     ) -> None:
         self._deadline, self._cpu_deadline = time.monotonic() + seconds, processor_seconds() + cpu_seconds
         self._while_waiting = while_waiting
         self._frames = Frames()
         order_end, self._to_child = os.pipe()
         self._from_child, reply_end = os.pipe()
-        self._first = os.fork()
-        if not self._first:
-            _become(order_end, reply_end, own_namespaces)
-        self._own_namespaces = own_namespaces
+        self._nursery = nursery
+        nursery.start(order_end, reply_end, own_namespaces=own_namespaces)
         os.close(order_end)
         os.close(reply_end)
         os.set_blocking(self._to_child, False)
@@ -75,6 +76,8 @@ class Child:
                 self._frames.feed(received)
         except BadFrame:
             raise Gone("it answered with too much output") from None
+        if answer[0] == NOT_CONFINED:
+            raise RuntimeError("a process could not be confined")
         if answer[0] not in FROM_A_PROCESS:
             raise Gone("it answered with what is no message")
         return answer
@@ -97,51 +100,41 @@ class Child:
         while time.monotonic() < deadline:
             with contextlib.suppress(ChildProcessError):
                 process, status = os.waitpid(-1, os.WNOHANG)
-                if process and (process == self._first) != self._own_namespaces:
-                    return _described(os.waitstatus_to_exitcode(status))
-                if process == self._first and status:  # it never got into its namespaces
+                if process not in (0, self._nursery.process):
                     return _described(os.waitstatus_to_exitcode(status))
             time.sleep(0.002)
         return "it closed its pipe"
 
     def end(self) -> None:
-        """Kills every process of the container but this one, and returns when the kernel says that there are none.
+        """Kills the process and all that it started; returns when the kernel says that there are none.
+
+        Namespaces end with their process 1, whatever the rest does. Without them the container's end is what counts.
 
         Raises RuntimeError where one is left all the same; the container must end then.
         """
         os.close(self._to_child)
         os.close(self._from_child)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while True:  # a namespace's process 1 is collected after all others of the namespace
-                os.waitpid(-1, 0)
-        if [name for name in os.listdir("/proc") if name.isdigit()] != ["1"]:
-            raise RuntimeError("a process is left")
+        deadline = time.monotonic() + KILL_SECONDS
+        while others := _processes() - {1, self._nursery.process}:
+            if time.monotonic() > deadline:
+                raise RuntimeError("a process is left")
+            for process in others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            time.sleep(0.0005)
+
+
+def _processes() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
 def _described(code: int) -> str:
-    if code == _NOT_CONFINED_CODE:
-        return NOT_CONFINED
     if code == -signal.SIGXCPU:
         return TOO_LONG
     return f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
-
-
-def _become(orders: int, replies: int, own_namespaces: bool) -> None:
-    """The forked process: its two pipes and no other descriptor, its namespaces, its filter, then a new interpreter."""
-    try:
-        null = os.open(os.devnull, os.O_RDWR)
-        for source, target in ((orders, 0), (replies, 1), (null, 2)):
-            os.dup2(source, target)
-        os.closerange(3, 4096)
-        os.setsid()
-        if own_namespaces:
-            namespaces.enter()
-        syscalls.lose()
-        os.execve(sys.executable, [sys.executable, "-S", "-E", "-s", "-B", "-c", PROGRAM], ENVIRONMENT)  # noqa: S606
-    finally:
-        os._exit(_NOT_CONFINED_CODE)
 
 
 _USAGE = (

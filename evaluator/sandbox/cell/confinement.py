@@ -12,6 +12,7 @@ import signal
 import socket
 from pathlib import Path
 
+from . import namespaces
 from .syscalls import AF_INET, AF_INET6
 
 PR_SET_DUMPABLE = 4
@@ -60,6 +61,7 @@ def program_gaps(own_namespaces: bool) -> list[str]:
     """What is missing of the confinement of a program, tried out by a process in its place."""
     families = _open_families() - {AF_INET, AF_INET6}
     checks = {
+        "a program has capabilities": not namespaces.has_capabilities(),
         "a program gets namespaces": _refused(lambda libc: libc.unshare(_CLONE_NEWUSER)),
         "a program mounts": _refused(lambda libc: libc.mount(b"none", b"/tmp", b"tmpfs", 0, None)),
         f"a program opens sockets of families {sorted(families)}": not families,

@@ -16,6 +16,7 @@ GONE = b"G"  # cell -> evaluator: the process gave no answer, and why
 READY = b"R"  # process -> evaluator: the program is loaded
 FAILED = b"F"  # process -> evaluator: it is not, and why
 VERDICT = b"V"  # the tests' process -> evaluator
+NOT_CONFINED = b"X"  # process -> cell: it was never as confined as it must be, and ran nothing
 
 FROM_A_PROCESS = frozenset({MESSAGE, READY, FAILED, VERDICT})
 """All that the process in a cell may say: the rest is the cell's own."""

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from . import confinement
-from .child import NOT_CONFINED, Child, Gone
+from .child import Child, Gone
 from .framing import END, GONE, HELLO, MESSAGE, ORDER, BadFrame, Frames, frame
+from .nursery import Nursery
 
 RETRY_SECONDS = 0.2
 ENGINE_PATIENCE = 10.5
@@ -80,42 +81,44 @@ class Link:
 def main(arguments: list[str]) -> None:
     """Proves the confinement, then serves evaluators; returns where this container must not go on."""
     confinement.become_untouchable()
-    own_namespaces, gaps = _proof()
+    gaps, nursery, own_namespaces = confinement.gaps(), Nursery(), False
+    if not gaps:
+        own_namespaces, gaps = _proof(nursery)
     hello = {"gaps": gaps, "reusable": own_namespaces}
     if not arguments:
-        serve(Link(0, 1), hello, own_namespaces)
+        serve(Link(0, 1), hello, nursery)
         return
     path, started, going_on = arguments[1], time.monotonic(), True
     while going_on:
         with _connected(path) as connection:
             key = {"key": Path(path).with_name("key").read_text()}
-            going_on = serve(Link(connection.fileno(), connection.fileno()), {**hello, **key}, own_namespaces)
+            going_on = serve(Link(connection.fileno(), connection.fileno()), {**hello, **key}, nursery)
     time.sleep(max(0.0, started + ENGINE_PATIENCE - time.monotonic()))
 
 
-def _proof() -> tuple[bool, list[str]]:
-    """Whether orders get namespaces of their own here, and what is missing of the confinement."""
-    if gaps := confinement.gaps():
-        return False, gaps
+def _proof(nursery: Nursery) -> tuple[bool, list[str]]:
+    """Whether orders get namespaces of their own here, and what is missing of a program's confinement."""
+    why = ""
     for own_namespaces in (True, False):
-        child = Child(own_namespaces=own_namespaces, seconds=30.0, cpu_seconds=30.0, while_waiting=lambda: None)
+        child = Child(nursery, own_namespaces=own_namespaces, seconds=30, cpu_seconds=30, while_waiting=lambda: None)
         try:
             _, found = child.ask(ORDER, json.dumps({"role": "proof", "own_namespaces": own_namespaces}).encode())
             return own_namespaces, json.loads(found)
-        except Gone as reason:
+        except (Gone, RuntimeError) as reason:
             why = str(reason)
         finally:
             child.end()
     return False, [f"no process can be confined in it: {why}"]
 
 
-def serve(link: Link, hello: dict[str, Any], own_namespaces: bool) -> bool:
+def serve(link: Link, hello: dict[str, Any], nursery: Nursery) -> bool:
     """Runs the orders of one evaluator. Returns whether this container may serve another one."""
+    own_namespaces: bool = hello["reusable"]
     try:
         link.send(HELLO, json.dumps(hello).encode())
         while True:
             _, order = link.receive()
-            _serve_one(order, link, own_namespaces)
+            _serve_one(order, link, nursery, own_namespaces)
             link.send(END)
             if not own_namespaces:
                 return False
@@ -123,9 +126,10 @@ def serve(link: Link, hello: dict[str, Any], own_namespaces: bool) -> bool:
         return own_namespaces
 
 
-def _serve_one(order: bytes, link: Link, own_namespaces: bool) -> None:
+def _serve_one(order: bytes, link: Link, nursery: Nursery, own_namespaces: bool) -> None:
     limits = json.loads(order)
     child = Child(
+        nursery,
         own_namespaces=own_namespaces,
         seconds=limits["seconds"],
         cpu_seconds=limits["cpu_seconds"],
@@ -139,8 +143,6 @@ def _serve_one(order: bytes, link: Link, own_namespaces: bool) -> None:
             if kind != MESSAGE:
                 return
     except Gone as reason:
-        if str(reason) == NOT_CONFINED:
-            raise RuntimeError(str(reason)) from None
         link.send(GONE, str(reason).encode())
         while link.receive()[0] != END:
             pass
