@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evaluator.sandbox import Program, owner, run_programs
+from evaluator.sandbox import Program, docker_cells, owner, run_programs
 from evaluator.sandbox.docker_cells import DockerCells
 
 pytestmark = pytest.mark.containers
@@ -37,7 +37,9 @@ NOTHING = {"files": [], "process": 1, "others": [], "priority": (0, 0), "one pro
 
 @pytest.fixture(scope="module")
 def cells(engine):
-    with DockerCells() as pool:
+    """Two cells and no more, so that each look around is where the attack was."""
+    with pytest.MonkeyPatch.context() as patch, DockerCells() as pool:
+        patch.setattr(docker_cells, "SPARE", 0)
         yield pool
 
 
