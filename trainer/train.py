@@ -11,6 +11,7 @@ from rich.console import Console
 
 from schemas.run_directory import RunDirectory
 from schemas.training.adapter_manifest import TrainingRecord
+from schemas.training.echo_check import EchoCheck
 from schemas.training.train_config import TrainConfig
 from trainer.checkpoint.overwrite import take_place
 from trainer.checkpoint.own_files import refuse_unwritable
@@ -20,6 +21,7 @@ from trainer.checkpoint.run_lock import sole_session
 from trainer.checkpoint.state import TrainingState
 from trainer.data.dataloader import total_steps
 from trainer.data.dataset import TrainingData, load_training_data
+from trainer.echo.manipulation_check import echo_line
 from trainer.echo.objective import build_objective
 from trainer.export.export import Export, export_adapter
 from trainer.loop.distributed import loading_device, whole_model
@@ -89,12 +91,15 @@ def _train(
         session.restore(start.checkpoint.tensors)
     _announce(console, session, data)
     state = session.run_to_end(None if console.quiet else console)
+    check = session.echo_check()
+    if check is not None:
+        console.print(echo_line(check), highlight=False, soft_wrap=True)
 
     # The adapter leaves as PEFT's own files, proven to be what was trained.
     trained = whole_model(objective, config, base.files, accelerator)
     if trained is not None:
         echo_parameters = sum(parameter.numel() for parameter in session.parts.get("echo", {}).values())
-        training = _training_record(state, accelerator)
+        training = _training_record(state, accelerator, check)
         with console.status("Exporting and proving the adapter"):
             export = Export(config, base.files, base.tokenizer, data, training, echo_parameters, base.shape.depth)
             export_adapter(trained, start.run.adapter, export)
@@ -119,7 +124,7 @@ def _announce(console: Console, session: Session, data: TrainingData) -> None:
         console.print(f"left out {count:,} examples: {reason.replace('_', ' ')}", highlight=False, soft_wrap=True)
 
 
-def _training_record(state: TrainingState, accelerator: Accelerator) -> TrainingRecord:
+def _training_record(state: TrainingState, accelerator: Accelerator, check: EchoCheck | None) -> TrainingRecord:
     return TrainingRecord(
         steps=state.step,
         echo_steps=state.echo_steps,
@@ -128,4 +133,5 @@ def _training_record(state: TrainingState, accelerator: Accelerator) -> Training
         seconds=state.seconds,
         device=device_name(accelerator.device),
         processes=accelerator.num_processes,
+        echo=check,
     )

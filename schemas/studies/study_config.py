@@ -80,6 +80,16 @@ class Contrast(Section):
     """Differences of macro accuracy below this do not matter in practice: the bound of the equivalence test."""
 
 
+class OpenEcho(Section):
+    """From when on an echo counts as having been there, by the means over an arm's seeds of what every run measured of its
+    own echo (EchoCheck)."""
+
+    injection_to_output: Annotated[float, Field(gt=0)] = 0.05
+    """Least ratio of the injected vectors to the outputs they are added to (root mean squares)."""
+    distinct_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Least share of the echo that differs between samples."""
+
+
 class Analysis(Section):
     """How the results will be tested, fixed before the first run."""
 
@@ -93,6 +103,9 @@ class Analysis(Section):
     """Bootstrap resamples."""
     detect: Share = 0.01
     """Difference that the study would like to be able to see; the report says which seeds and items that takes."""
+    open_echo: OpenEcho | None = None
+    """A contrast with an arm whose echo stays below these thresholds answers "not tested" where it would have said "no
+    difference" or "inconclusive". None, as in studies registered before runs measured their echo, leaves the question open."""
 
 
 class Precision(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
@@ -79,12 +79,20 @@ class StudyProtocol(Section):
         """The same in the words of version 1: a registered hash outlives every change of words, here and in what cites it."""
         data = change_at(self.fixed(), "study.analysis.contrasts.*", rename({"baseline": "opponent"}))
         data = change_at(data, "arms.*.config", in_first_words)
+        data = change_at(data, "study.analysis", _without_unset_open_echo)
         first: dict[str, JsonValue] = change_at(data, "study.schema_version", lambda _: "1")
         return first
 
     def planned(self, base: str, arm: str) -> PlannedArm:
         """One arm on one base."""
         return next(one for one in self.arms if (one.base, one.arm) == (base, arm))
+
+
+def _without_unset_open_echo(analysis: Any) -> Any:
+    """Plans of before the key existed are hashed without it."""
+    if analysis.get("open_echo") is None:
+        return {key: value for key, value in analysis.items() if key != "open_echo"}
+    return analysis
 
 
 class Amendment(Section):

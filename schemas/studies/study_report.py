@@ -16,7 +16,7 @@ from schemas.studies.study_plan import Amendment, ChosenRate, TrainingCost
 from schemas.training.train_config import Positive, PositiveFloat
 from schemas.upgrade import change_at, rename
 
-Finding = Literal["different", "equivalent", "inconclusive"]
+Finding = Literal["different", "equivalent", "inconclusive", "not_tested"]
 
 
 class ArmOutcome(Section):
@@ -97,7 +97,8 @@ class ContrastOutcome(Section):
     p_equivalence_holm: Fraction
     """After Holm over the same family."""
     finding: Finding
-    """different: p_holm at most the level; else equivalent: p_equivalence_holm at most the level; else inconclusive."""
+    """different: p_holm at most the level; else equivalent: p_equivalence_holm at most the level; else inconclusive.
+    Where an arm's echo was closed and no difference is shown: not_tested."""
     sentence: str
     """The finding in words."""
     power: Power

@@ -10,6 +10,7 @@ from schemas.base.base_model import BaseIdentity
 from schemas.document import Count, Document, Section, Sha256
 from schemas.method import Method
 from schemas.prompt import TemplateName
+from schemas.training.echo_check import EchoCheck
 from schemas.training.train_config import Name, Positive
 
 LogProbability = Annotated[float, Field(le=0)]
@@ -109,6 +110,9 @@ class TrainingRecord(Section):
     """Device name."""
     processes: Positive
     """Training processes."""
+    echo: EchoCheck | None = None
+    """Whether the echo path had anything to say, at the end of training; None for methods without an injected echo, without
+    validation rows, under FSDP, and for adapters of releases that did not look."""
 
 
 class Probe(Section):

@@ -16,7 +16,7 @@ from schemas.studies.study_report import StudyReport
 from studies.analysis.power import Noise, sentence
 from studies.analysis.repetition import repeated_runs, repetition_table
 
-_COLOURS = {"different": "green", "equivalent": "cyan", "inconclusive": "yellow"}
+_COLOURS = {"different": "green", "equivalent": "cyan", "inconclusive": "yellow", "not_tested": "yellow"}
 _DESCRIPTION = """\
 Analyses a finished study (`python -m studies CONFIG` calls this at its end):
 

@@ -18,6 +18,7 @@ from evaluator.comparison.significance import holm
 from schemas.evaluation.verdict import Difference
 from schemas.studies.study_config import Contrast
 from schemas.studies.study_report import ContrastOutcome, Finding, Power
+from studies.analysis.open_echo import closed_echo
 from studies.analysis.power import Noise
 from studies.analysis.results import Results
 
@@ -64,16 +65,19 @@ def tested_contrasts(results: Results) -> list[ContrastOutcome]:
     ]
     different = holm([one.p_value for one in tested])
     equivalent = holm([one.p_equivalence for one in tested])
+    closed = [closed_echo(results, one.base, (one.contrast.candidate, one.contrast.baseline)) for one in tested]
     return [
-        _outcome(one, p, p_same, analysis.level, analysis.detect)
-        for one, p, p_same in zip(tested, different, equivalent, strict=True)
+        _outcome(one, p, p_same, analysis.level, analysis.detect, why)
+        for one, p, p_same, why in zip(tested, different, equivalent, closed, strict=True)
     ]
 
 
-def finding(p_holm: float, p_equivalence_holm: float, level: float) -> Finding:
-    """Three values: a difference is shown, its smallness is shown, or neither."""
+def finding(p_holm: float, p_equivalence_holm: float, level: float, *, echo_closed: bool = False) -> Finding:
+    """A difference is shown, its smallness is shown, or neither; with a closed echo, only a difference says anything."""
     if p_holm <= level:
         return "different"
+    if echo_closed:
+        return "not_tested"
     return "equivalent" if p_equivalence_holm <= level else "inconclusive"
 
 
@@ -86,9 +90,11 @@ def _test(results: Results, base: str, name: str, contrast: Contrast, settings: 
     return Tested(base, name, contrast, paired, by_seed)
 
 
-def _outcome(one: Tested, p_holm: float, p_same: float, level: float, detect: float) -> ContrastOutcome:
+def _outcome(
+    one: Tested, p_holm: float, p_same: float, level: float, detect: float, closed: str | None
+) -> ContrastOutcome:
     document = one.paired.document
-    found = finding(p_holm, p_same, level)
+    found = finding(p_holm, p_same, level, echo_closed=closed is not None)
     return ContrastOutcome(
         base=one.base,
         name=one.name,
@@ -103,17 +109,19 @@ def _outcome(one: Tested, p_holm: float, p_same: float, level: float, detect: fl
         p_equivalence=one.p_equivalence,
         p_equivalence_holm=p_same,
         finding=found,
-        sentence=_sentence(found, document.macro, one.contrast.margin),
+        sentence=_sentence(found, document.macro, one.contrast.margin, closed),
         power=_power(one, level, detect),
     )
 
 
-def _sentence(found: Finding, macro: Difference, margin: float) -> str:
+def _sentence(found: Finding, macro: Difference, margin: float, closed: str | None) -> str:
     interval = macro.interval
     figures = (
         f"{macro.estimate * 100:+z.1f} points ({interval.level:.0%} interval {interval.low * 100:+z.1f} to "
         f"{interval.high * 100:+z.1f})"
     )
+    if found == "not_tested":
+        return f"not tested: {closed}; {figures}"
     if found == "different":
         inside = -margin < interval.low and interval.high < margin
         small = f", smaller than the margin of {margin * 100:g}" if inside else ""

@@ -14,7 +14,7 @@ from schemas.training.training_metrics import TrainingMetrics
 Curves = Mapping[tuple[str, str], Sequence[Sequence[TrainingMetrics]]]
 """By base and arm, the metrics of each seed's run."""
 _STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)))
-_FINDINGS = {"different": SERIES[2], "equivalent": SERIES[4], "inconclusive": MUTED}
+_FINDINGS = {"different": SERIES[2], "equivalent": SERIES[4], "inconclusive": MUTED, "not_tested": MUTED}
 
 
 def forest(report: StudyReport) -> Plot:

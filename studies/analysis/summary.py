@@ -10,7 +10,12 @@ from evaluator.gate.table import p_text, points
 from schemas.studies.study_report import ContrastOutcome, StudyReport
 from studies.analysis.power import design_words
 
-SIGNS = {"different": "different", "equivalent": "no such difference", "inconclusive": "inconclusive"}
+SIGNS = {
+    "different": "different",
+    "equivalent": "no such difference",
+    "inconclusive": "inconclusive",
+    "not_tested": "not tested",
+}
 
 
 def summary(report: StudyReport) -> str:

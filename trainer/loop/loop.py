@@ -11,6 +11,7 @@ from rich.console import Console
 
 from schemas.errors import Interrupted
 from schemas.run_directory import RunDirectory
+from schemas.training.echo_check import EchoCheck
 from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
 from trainer.checkpoint.checkpoint import save_checkpoint
@@ -18,6 +19,7 @@ from trainer.checkpoint.state import TrainingState
 from trainer.config_file import write_config
 from trainer.data.dataloader import StepBatches, steps_per_epoch, total_steps
 from trainer.data.dataset import TrainingData
+from trainer.echo.manipulation_check import manipulation_check
 from trainer.echo.objective import Objective
 from trainer.echo.routing import draw_routes
 from trainer.loop.distributed import spread
@@ -127,6 +129,12 @@ class Session:
                     self.save()
                     raise Interrupted(self._kept(), exit_code=exit_code)
         return self.state
+
+    def echo_check(self) -> EchoCheck | None:
+        """Whether the echo was there, on the validation rows; None where there is no echo, no row, or only shards."""
+        if self.validation is None or self.config.training.sharding == "fsdp":
+            return None
+        return manipulation_check(self.objective, self.validation, self.accelerator)
 
     def save(self) -> None:
         """Writes a checkpoint of the current state, unless that was just done."""

@@ -124,6 +124,16 @@ def test_the_manifest_accounts_for_data_and_training(run: RunDirectory) -> None:
     assert (0 < manifest.training.echo_steps < 6) == manifest.method.startswith("echo")
 
 
+def test_the_manifest_says_whether_the_echo_was_there(run: RunDirectory) -> None:
+    manifest = AdapterManifest.read(run.manifest)
+    check = manifest.training.echo
+    assert (check is not None) == manifest.method.startswith("echo_")
+    if check is not None:
+        assert check.samples == manifest.data.validation_rows
+        assert check.plain_loss == pytest.approx(manifest.training.validation_loss, rel=1e-5)
+        assert check.injection_to_output > 0
+
+
 def test_equal_runs_export_equal_bytes(
     tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType
 ) -> None:
