@@ -17,7 +17,7 @@ from evaluator.scoring.metrics import macro_average, majority_floor, score_task
 from evaluator.scoring.samples import documents_sha256, generation_sha256, prompts_sha256, read_samples, to_jsonl
 from evaluator.subject import Subject
 from evaluator.tasks.load import FEWSHOT_SEED, LoadedTasks
-from evaluator.tasks.suites import Suite
+from evaluator.tasks.suites import Counting
 from evaluator.tasks.trained_as_scored import prompt_notes
 from schemas.evaluation.eval_report import EvalReport, Sample, TaskRecord, Variant
 
@@ -49,7 +49,7 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
         Interrupted: Ctrl-C or SIGTERM; the answers so far are kept.
     """
     started = time.monotonic()
-    if loaded.suite.programs:
+    if any(counting.programs for counting in loaded.counting.values()):
         require_an_isolating_runtime()
     notes = cap_new_tokens(loaded.tasks, context_window(subject.base.directory))
     asked = {variant: ask(variant, subject, loaded, models, settings) for variant in _variants(subject, settings)}
@@ -58,7 +58,7 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     by_task = {name: _samples(loaded, task, asked, settings) for name, task in loaded.tasks.items()}
     samples = tuple(sample for given in by_task.values() for one in given.values() for sample in one)
     jsonl = to_jsonl(samples)
-    records = {name: _record(loaded.suite, task, asked, by_task[name]) for name, task in loaded.tasks.items()}
+    records = {name: _record(loaded.counting[name], task, asked, by_task[name]) for name, task in loaded.tasks.items()}
     report = EvalReport(
         suite=loaded.suite.name,
         protocol="; ".join((loaded.suite.protocol, *loaded.notes, *notes)),
@@ -92,34 +92,37 @@ def _any_entries(asked: Asked) -> list[Mapping[str, Any]]:
 
 def _samples(loaded: LoadedTasks, task: Any, asked: Asked, settings: Settings) -> TaskSamples:
     logged = {variant: answers.logged[task.task_name] for variant, answers in asked.items()}
-    if loaded.suite.programs:
+    counting = loaded.counting[task.task_name]
+    if counting.programs:
         with progress_bars() as progress:
-            return judge_completions(task, logged, settings.answers, progress)
-    return {variant: read_samples(loaded.suite, task, entries, variant) for variant, entries in logged.items()}
+            return judge_completions(task, logged, settings.answers, progress, counting.reader)
+    return {variant: read_samples(counting, task, entries, variant) for variant, entries in logged.items()}
 
 
-def _record(suite: Suite, task: Any, asked: Asked, samples: TaskSamples) -> TaskRecord:
+def _record(counting: Counting, task: Any, asked: Asked, samples: TaskSamples) -> TaskRecord:
     name = task.task_name
     prompts = {prompts_sha256(answers.logged[name]) for answers in asked.values()}
     assert len(prompts) == 1, "the variants were asked different things"
-    has_floor = suite.labels or task.OUTPUT_TYPE != "generate_until"
+    majority = majority_floor(next(iter(samples.values()))) if counting.majority else None
     return TaskRecord(
         version=str(task.VERSION),
-        floor=majority_floor(next(iter(samples.values()))) if has_floor else None,
+        floor=majority if counting.floor is None else counting.floor,
         documents_sha256=documents_sha256(next(iter(asked.values())).logged[name]),
         prompts_sha256=prompts.pop(),
-        generation_sha256=generation_sha256(suite, task),
+        generation_sha256=generation_sha256(counting, task),
         variants={
-            variant: score_task(suite.metric, samples[variant], _secondary(suite, answers, name, samples[variant]))
+            variant: score_task(
+                counting.metric, samples[variant], _secondary(counting, answers, name, samples[variant])
+            )
             for variant, answers in asked.items()
         },
     )
 
 
-def _secondary(suite: Suite, answers: Answers, task: str, samples: Sequence[Sample]) -> dict[str, float]:
+def _secondary(counting: Counting, answers: Answers, task: str, samples: Sequence[Sample]) -> dict[str, float]:
     """Further scores: pass@k, or lm-eval's own, such as `acc_norm` or `exact_match,flexible-extract`."""
-    if suite.programs:
+    if counting.programs:
         return pass_at_k(samples)
-    primary = f"{suite.metric},{suite.filter}"
+    primary = f"{counting.metric},{counting.filter}"
     others = {key: value for key, value in answers.scores[task].items() if isinstance(value, float) and key != primary}
     return {key.removesuffix(",none"): value for key, value in others.items() if "stderr" not in key}

@@ -6,6 +6,7 @@ from schemas.document import Document
 from schemas.evaluation.agreement_report import AgreementReport
 from schemas.evaluation.eval_report import EvalReport
 from schemas.evaluation.gate_policy import GatePolicy
+from schemas.evaluation.suite_file import SuiteFile
 from schemas.evaluation.verdict import Verdict
 from schemas.serving.overhead_report import OverheadReport
 from schemas.serving.serving_attestation import ServingAttestation
@@ -18,6 +19,7 @@ from schemas.training.train_config import TrainConfig
 DOCUMENTS: tuple[type[Document], ...] = (
     TrainConfig,
     AdapterManifest,
+    SuiteFile,
     EvalReport,
     AgreementReport,
     GatePolicy,

@@ -82,7 +82,9 @@ def _score(subject: Subject, backend: BackendName, arguments: argparse.Namespace
     settings = replace(settings_of(subject, suite, arguments), with_base=False)
     models = open_backend(subject, settings, arguments.api_key_file)
     try:
-        return evaluate(subject, load_tasks(suite, arguments.data, arguments.tasks), models, settings)
+        return evaluate(
+            subject, load_tasks(suite, arguments.data, arguments.tasks, subject.base.directory), models, settings
+        )
     finally:
         models.close()
 
@@ -150,7 +152,7 @@ def compare(
         equal_outcomes=_share([a.outcome == b.outcome for a, b in pairs]),
         token_agreement=float(shares.mean()),
         token_interval=_bootstrap_interval(shares),
-        score_difference=float(np.mean([(b.outcome == "correct") - (a.outcome == "correct") for a, b in pairs])),
+        score_difference=float(np.mean([b.value - a.value for a, b in pairs])),
     )
 
 

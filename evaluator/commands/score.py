@@ -26,6 +26,7 @@ _DESCRIPTION = """Scores adapters, and their base model as a control, on a suite
 
   python -m evaluator runs/quickstart-echo_lora --suite quickstart
   python -m evaluator runs/mine --suite commonsense_170k --data LLM-Adapters/dataset --backend vllm
+  python -m evaluator runs/mine --suite my_suite.yaml
   python -m evaluator meta-llama/Llama-2-7b-hf --base-only --suite gsm8k --device cuda
 
 Writes runs/<name>/evaluation/<suite>/{report.json,samples.jsonl}. An evaluation that was stopped goes on where it
@@ -45,7 +46,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         prog="python -m evaluator", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directory, or a base model with --base-only")
-    parser.add_argument("--suite", required=True, metavar="NAME", help=f"one of {', '.join(SUITES)}")
+    parser.add_argument(
+        "--suite", required=True, metavar="NAME", help=f"a suite file (.yaml), or one of {', '.join(SUITES)}"
+    )
     parser.add_argument(
         "--tasks", type=lambda text: text.split(","), metavar="A,B", help="only these tasks of the suite"
     )
@@ -122,7 +125,7 @@ def score(
     from evaluator.evaluate import evaluate
     from evaluator.tasks.load import load_tasks
 
-    loaded = load_tasks(suite, data, tasks)
+    loaded = load_tasks(suite, data, tasks, subject.base.directory)
     models = open_backend(subject, settings, api_key_file)
     try:
         evaluation = evaluate(subject, loaded, models, settings)

@@ -37,7 +37,7 @@ class TaskPair:
     """One task of a paired comparison, with its distribution."""
 
     candidates: Array
-    """[S, N] 1 where a run of the candidate's is right."""
+    """[S, N] scores of the candidate's runs: 1 where an item is right, 0 where not, between in metrics that have it."""
     baselines: Array
     """[S', N] the same of the baseline's."""
     clusters: tuple[object, ...]
@@ -47,18 +47,19 @@ class TaskPair:
 
     @property
     def fixed(self) -> int:
-        """Pairs of runs and items that only the candidate got right."""
-        return int(np.einsum("sn,rn->", self.candidates, 1 - self.baselines).round())
+        """Pairs of runs and items in which the candidate has the higher score."""
+        return int(np.count_nonzero(self.candidates[:, None, :] > self.baselines[None, :, :]))  # [S, S', N]
 
     @property
     def broken(self) -> int:
-        """Pairs of runs and items that only the baseline got right."""
-        return int(np.einsum("sn,rn->", 1 - self.candidates, self.baselines).round())
+        """Pairs of runs and items in which the baseline has the higher score."""
+        return int(np.count_nonzero(self.candidates[:, None, :] < self.baselines[None, :, :]))
 
     def p_value(self) -> float:
-        """Exact McNemar between two runs on items that stand alone; of clusters and seeds the bootstrap answers."""
+        """Exact McNemar between two runs whose items stand alone and are right or wrong; else the bootstrap answers."""
         single = len(self.candidates) == len(self.baselines) == 1 and len(set(self.clusters)) == len(self.clusters)
-        return mcnemar_exact(self.fixed, self.broken) if single else self.distribution.p_value()
+        binary = all(np.isin(scores, (0.0, 1.0)).all() for scores in (self.candidates, self.baselines))
+        return mcnemar_exact(self.fixed, self.broken) if single and binary else self.distribution.p_value()
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _task_pair(
     items = sorted(candidates[0].samples(task))
     # An item without a score counts against the candidate in both groups; the policy bounds how many there may be.
     groups = [
-        np.array([[_right(one.samples(task)[item], unscored=favour) for item in items] for one in group])
+        np.array([[_value(one.samples(task)[item], unscored=favour) for item in items] for one in group])
         for group, favour in ((candidates, 0.0), (baselines, 1.0))
     ]
     first = candidates[0].samples(task)
@@ -166,8 +167,8 @@ def _task_pair(
     return TaskPair(groups[0], groups[1], clusters, distribution)
 
 
-def _right(sample: Sample, unscored: float) -> float:
-    return unscored if sample.outcome == "unscored" else float(sample.outcome == "correct")
+def _value(sample: Sample, unscored: float) -> float:
+    return unscored if sample.outcome == "unscored" else sample.value
 
 
 def _macro_by_run(tasks: Mapping[str, TaskPair], group: int) -> list[float]:

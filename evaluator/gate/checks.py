@@ -182,7 +182,7 @@ def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interva
         macro = own_macro(case.candidate, case.settings)
         return macro.estimate, macro.interval(confidence)
     score, samples = case.score(name), case.candidate.samples(name)
-    if len(set(clusters_of(samples.values()))) == len(samples):
+    if not score.partial and len(set(clusters_of(samples.values()))) == len(samples):
         return score.score, wilson_interval(score.correct, score.total, confidence)
     distribution = _own_task(case.candidate, name, case.settings, np.random.default_rng(case.settings.seed))
     return distribution.estimate, distribution.interval(confidence)
@@ -197,7 +197,7 @@ def own_macro(scored_run: ScoredRun, settings: Resampling) -> Distribution:
 
 def _own_task(scored_run: ScoredRun, name: str, settings: Resampling, generator: np.random.Generator) -> Distribution:
     samples = scored_run.samples(name).values()
-    values = np.array([float(sample.outcome == "correct") for sample in samples])
+    values = np.array([sample.value for sample in samples])
     return resample_task(
         name, values, clusters_of(samples), bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator
     )

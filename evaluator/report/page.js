@@ -16,6 +16,9 @@
   const taskOf = (item) => `${item.suite}: ${item.task}`;
   const outcome = (item, group) => (item.answers[group] || [])[0];
 
+  const score = (item, group) => (item.answers[group] || [])[3];
+  const label = (item, group) => outcome(item, group) === "partial" ? `partial ${score(item, group)}` : outcome(item, group);
+
   function fill(select, values) {
     for (const value of values) select.append(new Option(value, value));
   }
@@ -24,8 +27,8 @@
     const ours = outcome(item, group), theirs = outcome(item, against);
     if (ours === undefined) return false;
     if (task !== "all tasks" && taskOf(item) !== task) return false;
-    if (show === "fixed" && !(ours === "correct" && theirs !== undefined && theirs !== "correct")) return false;
-    if (show === "broken" && !(theirs === "correct" && ours !== "correct")) return false;
+    if (show === "fixed" && !(theirs !== undefined && score(item, group) > score(item, against))) return false;
+    if (show === "broken" && !(theirs !== undefined && score(item, group) < score(item, against))) return false;
     if (show === "unparsed" && ours !== "unparsed") return false;
     if (!search) return true;
     const text = [item.prompt, item.target, ...Object.values(item.answers).map((answer) => answer[1])].join("\n");
@@ -44,7 +47,7 @@
     summary.append(create("span", "question", question(item.prompt)));
     chips.append(create("span", "", `${item.task} ${item.item}`));
     for (const group of groups.filter((name) => item.answers[name])) {
-      chips.append(create("span", `chip ${outcome(item, group)}`, `${group} ${outcome(item, group)}`));
+      chips.append(create("span", `chip ${outcome(item, group)}`, `${group} ${label(item, group)}`));
     }
     summary.append(chips);
     details.append(summary);
@@ -59,8 +62,8 @@
     part("prompt", item.prompt);
     part("right answer", item.target);
     for (const group of groups.filter((name) => item.answers[name])) {
-      const [result, output, parsed] = item.answers[group];
-      part(`${group}: ${result}${parsed === null ? "" : `, read as “${parsed}”`}`, output || "(nothing)");
+      const [, output, parsed] = item.answers[group];
+      part(`${group}: ${label(item, group)}${parsed === null ? "" : `, read as “${parsed}”`}`, output || "(nothing)");
     }
     return body;
   }

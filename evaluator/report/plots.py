@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from markupsafe import Markup
@@ -39,7 +40,7 @@ def task_bars(result: Summary) -> Plot:
         for index, row in enumerate(result.rows):
             places = np.arange(len(records)) + (index - (count - 1) / 2) * thickness
             scores = np.array([row.tasks[task] for task in records]) * 100
-            intervals = [_wilson(row, task) for task in records]
+            intervals = [_interval(row, task) for task in records]
             reach = np.abs(np.array(intervals).T - scores)
             axes.barh(places, scores, thickness * 0.86, color=series_colour(index), label=row.group.label)
             axes.errorbar(scores, places, xerr=reach, fmt="none", ecolor=INK, elinewidth=1)
@@ -58,7 +59,7 @@ def task_bars(result: Summary) -> Plot:
         axes.set_xlabel("correct, %")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(count, 4), fontsize=10)
         svg = to_svg(drawn, f"bars-{result.suite}", f"Accuracy per task on {result.suite}")
-    caption = "Lines: 95 % Wilson intervals. Dashes: the floor, always giving the most frequent answer."
+    caption = "Lines: 95 % intervals (Wilson's; by bootstrap where items have partial scores). Dashes: the floor, always giving the most frequent answer."
     return Plot("Accuracy per task", caption, svg)
 
 
@@ -161,8 +162,10 @@ def loss_curves(runs: Mapping[str, Sequence[TrainingMetrics]], colours: Mapping[
     return Plot("Training loss", f"Cross-entropy of the path that ships; dots: on held-out rows{echo}.", svg)
 
 
-def _wilson(row: SummaryRow, task: str) -> tuple[float, float]:
+def _interval(row: SummaryRow, task: str) -> tuple[float, float]:
     scores = [one.evaluation.report.tasks[task].variants[one.variant] for one in row.group.runs]
+    if any(score.partial for score in scores):
+        return fmean(score.interval.low for score in scores) * 100, fmean(score.interval.high for score in scores) * 100
     total = scores[0].total
     interval = wilson_interval(round(row.tasks[task] * total), total, 0.95)
     return interval.low * 100, interval.high * 100
@@ -171,7 +174,7 @@ def _wilson(row: SummaryRow, task: str) -> tuple[float, float]:
 def _parsed(row: SummaryRow, task: str) -> tuple[float, float, float]:
     """Score as counted, score among parsed answers, share unparsed; over all runs of the group."""
     scores = [one.evaluation.report.tasks[task].variants[one.variant] for one in row.group.runs]
-    total, correct = sum(score.total for score in scores), sum(score.correct for score in scores)
+    total, points = sum(score.total for score in scores), sum(score.score * score.total for score in scores)
     unparsed = sum(score.unparsed for score in scores)
     parsed = total - unparsed
-    return correct / total, correct / parsed if parsed else 0.0, unparsed / total
+    return points / total, points / parsed if parsed else 0.0, unparsed / total

@@ -51,8 +51,8 @@ def _items(result: Summary) -> list[dict[str, Any]]:
     return listed
 
 
-def _answer(sample: Sample) -> list[str | None]:
-    return [sample.outcome, sample.output, sample.parsed]
+def _answer(sample: Sample) -> list[str | float | None]:
+    return [sample.outcome, sample.output, sample.parsed, round(sample.value, 4)]
 
 
 def _is_interesting(item: dict[str, Any]) -> bool:

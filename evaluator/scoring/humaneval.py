@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from evaluator.sandbox import Program, ProgramResult, run_programs
 from evaluator.sandbox.runner import default_pool
+from evaluator.scoring.reading import Reader
 from evaluator.scoring.response_cache import ResponseStore
 from schemas.evaluation.eval_report import Outcome, Sample, Variant
 
@@ -32,7 +33,7 @@ def require_an_isolating_runtime() -> None:
 
 
 def judge_completions(
-    task: Any, logged: Mapping[Variant, Logged], answers: Path, progress: Progress
+    task: Any, logged: Mapping[Variant, Logged], answers: Path, progress: Progress, read: Reader | None = None
 ) -> dict[Variant, list[Sample]]:
     """Runs every distinct program once and returns the samples of each variant, in the order of the items.
 
@@ -41,18 +42,22 @@ def judge_completions(
         logged: lm-eval's samples by variant.
         answers: directory of stored answers; verdicts are kept there, so an interrupted judging goes on.
         progress: shows how many programs are judged.
+        read: takes the program out of the text; None takes the text as it is.
     """
+    read = read or str
     pending = [
-        (variant, entry, attempt, completion)
+        (variant, entry, attempt, completion, read(completion) or "")
         for variant, entries in logged.items()
         for entry in sorted(entries, key=lambda entry: int(entry["doc_id"]))
         for attempt, completion in enumerate(entry["resps"][0])
     ]
-    programs = {_key(entry["doc"], text): _program(entry["doc"], text) for _, entry, _, text in pending if text.strip()}
+    programs = {
+        _key(entry["doc"], code): _program(entry["doc"], code) for _, entry, _, _, code in pending if code.strip()
+    }
     verdicts = _verdicts(programs, ResponseStore(answers / "humaneval-verdicts.jsonl"), progress)
     samples: dict[Variant, list[Sample]] = defaultdict(list)
-    for variant, entry, attempt, text in pending:
-        outcome = verdicts[_key(entry["doc"], text)] if text.strip() else "unparsed"
+    for variant, entry, attempt, text, code in pending:
+        outcome = verdicts[_key(entry["doc"], code)] if code.strip() else "unparsed"
         samples[variant].append(
             _sample(task.task_name, variant, entry, attempt, text, outcome, alone=task.config.repeats == 1)
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from evaluator.tasks.suites import Suite
+from evaluator.tasks.suites import Counting
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import Outcome, Sample, Variant
 
@@ -15,60 +16,80 @@ UNPARSED = "[invalid]"  # what lm-eval's regex filter returns where nothing fits
 Logged = Mapping[str, Any]
 
 
-def read_samples(suite: Suite, task: Any, logged: Sequence[Logged], variant: Variant) -> list[Sample]:
+def read_samples(counting: Counting, task: Any, logged: Sequence[Logged], variant: Variant) -> list[Sample]:
     """The samples of one task and variant, in the order of the items.
 
     Args:
-        suite: names the metric and the filter that count.
+        counting: names the metric and the filter that count, or reads and scores itself.
         task: the lm-eval task object.
         logged: lm-eval's samples of this task, all filters.
         variant: who answered.
     """
-    chosen = sorted((entry for entry in logged if entry["filter"] == suite.filter), key=lambda entry: entry["doc_id"])
-    read = _generated if task.OUTPUT_TYPE == "generate_until" else _ranked
-    return [read(suite, task, entry, variant) for entry in chosen]
-
-
-def _generated(suite: Suite, task: Any, entry: Logged, variant: Variant) -> Sample:
-    parsed = str(entry["filtered_resps"][0])
-    is_parsed = parsed != UNPARSED
-    return Sample(
-        task=task.task_name,
-        document=entry["doc_id"],
-        variant=variant,
-        prompt=entry["arguments"][0][0],
-        target=str(entry["target"]),
-        output=entry["resps"][0][0],
-        parsed=parsed if is_parsed else None,
-        outcome=_outcome(entry[suite.metric], is_parsed),
+    chosen = sorted(
+        (entry for entry in logged if entry["filter"] == counting.filter), key=lambda entry: entry["doc_id"]
     )
+    read = _ranked if task.OUTPUT_TYPE != "generate_until" else _scored if counting.scorer else _generated
+    return [read(counting, task, entry, variant) for entry in chosen]
 
 
-def _ranked(suite: Suite, task: Any, entry: Logged, variant: Variant) -> Sample:
+def _generated(counting: Counting, task: Any, entry: Logged, variant: Variant) -> Sample:
+    """Read by lm-eval's filter, scored by its metric."""
+    parsed = str(entry["filtered_resps"][0])
+    answer = parsed if parsed != UNPARSED else None
+    return _sample(task, entry, variant, str(entry["target"]), entry["resps"][0][0], answer, entry[counting.metric])
+
+
+def _scored(counting: Counting, task: Any, entry: Logged, variant: Variant) -> Sample:
+    """Read and scored as a suite file says."""
+    assert counting.reader is not None
+    assert counting.scorer is not None
+    text = str(entry["resps"][0][0])
+    answer = counting.reader(text)
+    score = 0.0 if answer is None else counting.scorer(answer, entry["doc"]["accepted"])
+    return _sample(task, entry, variant, entry["doc"]["right"], text, answer, score)
+
+
+def _ranked(counting: Counting, task: Any, entry: Logged, variant: Variant) -> Sample:
     """Of equally likely choices the first counts, as in lm-eval."""
     choices = [str(choice) for choice in task.doc_to_choice(entry["doc"])]
     likelihoods = [float(response[0]) for response in entry["filtered_resps"]]
-    picked = choices[max(range(len(choices)), key=lambda index: (likelihoods[index], -index))]
+    picked = choices[max(range(len(choices)), key=lambda index: (likelihoods[index], -index))].strip()
     gold = task.doc_to_text(entry["doc"]) if task.multiple_input else entry["target"]
+    target = choices[gold] if isinstance(gold, int) else str(gold)
+    return _sample(task, entry, variant, target.strip(), picked, picked, entry[counting.metric])
+
+
+def _sample(
+    task: Any, entry: Logged, variant: Variant, target: str, output: str, answer: str | None, score: Any
+) -> Sample:
+    outcome, value = _outcome(task, score, answer)
     return Sample(
         task=task.task_name,
         document=entry["doc_id"],
         variant=variant,
         prompt=entry["arguments"][0][0],
-        target=choices[gold] if isinstance(gold, int) else str(gold),
-        output=picked,
-        parsed=picked,
-        outcome=_outcome(entry[suite.metric], is_parsed=True),
+        target=target,
+        output=output,
+        parsed=answer,
+        outcome=outcome,
+        score=value,
+        cluster=entry["doc"].get("cluster") if isinstance(entry["doc"], Mapping) else None,
     )
 
 
-def _outcome(value: Any, is_parsed: bool) -> Outcome:
-    score = float(value)
-    if score not in (0.0, 1.0):
-        raise UserError(f"an item's score is {score}, expected 0 or 1")
-    if score == 1.0:
-        return "correct"
-    return "wrong" if is_parsed else "unparsed"
+def _outcome(task: Any, score: Any, answer: str | None) -> tuple[Outcome, float | None]:
+    """How an item counts, and the score of a partial one."""
+    value = float(score) if isinstance(score, (int, float)) else math.nan  # lm-eval's corpus metrics give no number
+    if not 0 <= value <= 1:
+        raise UserError(
+            f"task {task.task_name}: an item's score is {score!r}, expected a number from 0 to 1",
+            fix="name a metric that scores each item by itself",
+        )
+    if value == 1:
+        return "correct", None
+    if value > 0:
+        return "partial", value
+    return ("wrong" if answer is not None else "unparsed"), None
 
 
 def to_jsonl(samples: Iterable[Sample]) -> bytes:
@@ -95,13 +116,15 @@ def prompts_sha256(logged: Sequence[Logged]) -> str:
     return _hash(texts)
 
 
-def generation_sha256(suite: Suite, task: Any) -> str:
+def generation_sha256(counting: Counting, task: Any) -> str:
     """Hash over the settings and the definition of a task, its functions' source included, its data's place left out."""
+    if counting.definition is not None:
+        return _hash(counting.definition)
     config = task.config.to_dict()
     for key in ("dataset_path", "dataset_name", "dataset_kwargs", "custom_dataset", "task_alias", "fewshot_config"):
         config.pop(key, None)
     config["metadata"] = {"version": task.VERSION}
-    config["counts"] = [suite.metric, suite.filter]
+    config["counts"] = [counting.metric, counting.filter]
     return _hash(config)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from evaluator.tasks.answerable import require_answerable
 from evaluator.tasks.commonsense import unpublished_files
 from evaluator.tasks.local_data import local_overrides
-from evaluator.tasks.suites import Suite
+from evaluator.tasks.own.load import load_own
+from evaluator.tasks.suites import Counting, Suite
 from evaluator.tasks.yaml_files import TaskConfig, chosen
 from schemas.errors import UserError
 
@@ -27,14 +28,25 @@ class LoadedTasks:
     """lm-eval tasks by name."""
     notes: tuple[str, ...]
     """What sets these items apart from the suite's published ones."""
+    counting: Mapping[str, Counting]
+    """How the answers count, by task."""
 
 
-def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> LoadedTasks:
+def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None, base: Path | None = None) -> LoadedTasks:
     """Loads the suite's tasks, from local files where a data directory is given, else from the hub.
+
+    Args:
+        suite: the suite.
+        data: directory of local files; None takes the suite's own place or the hub.
+        wanted: names of tasks; None takes all.
+        base: directory of the base model, whose chat template the prompts of a suite of one's own may need.
 
     Raises:
         UserError: no data, an item that does not fit, or the hub cannot be reached.
     """
+    if suite.own is not None and suite.place is not None:
+        tasks, counting = load_own(suite.own, suite.place, data or suite.place.parent, wanted, base)
+        return LoadedTasks(suite, tasks, (), counting)
     configs = chosen(suite, wanted)
     directory = data or (Path(suite.data) if suite.data else None)
     if directory is None and suite.needs_files:
@@ -42,14 +54,20 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None) -> Loa
             f"suite {suite.name} needs local files; no hub data set holds exactly its items", fix=suite.needs_files
         )
     if directory is None:
-        return LoadedTasks(suite, _build(suite, list(configs)), notes=())
+        return _counted(suite, _build(suite, list(configs)), ())
     overrides = local_overrides(suite, configs, directory)
     members = [{"task": name, **keys} for name, keys in overrides.items()]
     tasks = _build(suite, [{"group": f"{suite.name} from local files", "task": members}])
-    if suite.generates and not suite.programs:
+    counting = suite.counting
+    if counting is not None and suite.generates and not counting.programs:
         for name, task in tasks.items():
-            require_answerable(task, suite.metric, suite.filter, where=_scored_file(task, overrides[name]))
-    return LoadedTasks(suite, tasks, notes=_notes(suite, configs, overrides))
+            require_answerable(task, counting.metric, counting.filter, where=_scored_file(task, overrides[name]))
+    return _counted(suite, tasks, _notes(suite, configs, overrides))
+
+
+def _counted(suite: Suite, tasks: Mapping[str, Any], notes: tuple[str, ...]) -> LoadedTasks:
+    assert suite.counting is not None, "the tasks of a built-in suite count alike"
+    return LoadedTasks(suite, tasks, notes, dict.fromkeys(tasks, suite.counting))
 
 
 def _scored_file(task: Any, override: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ def local_overrides(suite: Suite, configs: Mapping[str, TaskConfig], data: Path)
     """
     if not data.is_dir():
         raise UserError("the data directory does not exist", where=data, fix="point --data at the task folders")
+    assert suite.layout is not None, "a suite of one's own reads its files itself"
     found = {name: _OVERRIDES[suite.layout](name, config, data) for name, config in configs.items()}
     present = {name: overrides for name, overrides in found.items() if overrides is not None}
     if not present:

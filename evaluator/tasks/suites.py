@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from evaluator.scoring.counting import Scorer
+from evaluator.scoring.reading import Reader
 from schemas.errors import UserError
+from schemas.evaluation.suite_file import ChoiceAnswer, OwnTask, SuiteFile
 
 Backend = Literal["hf", "vllm", "endpoint"]
 Layout = Literal["records", "splits", "mmlu", "humaneval"]
@@ -16,6 +19,28 @@ Layout = Literal["records", "splits", "mmlu", "humaneval"]
 _OURS = Path(__file__).parent
 _COMMONSENSE = ("boolq", "piqa", "social_i_qa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 _STOCK = ("boolq", "piqa", "social_iqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How the answers of a task become scores."""
+
+    metric: str
+    """Name of the primary metric, per item 0 to 1: lm-eval's, or our own where there is a `scorer`."""
+    filter: str
+    """lm-eval's name of the filter that reads the primary answer."""
+    majority: bool = False
+    """Whether always giving the most frequent answer is a floor: the targets are labels."""
+    floor: float | None = None
+    """A floor that is known beforehand."""
+    programs: bool = False
+    """Whether answers are programs, which the sandbox judges."""
+    reader: Reader | None = None
+    """Reads the answer out of the text, where lm-eval's filter does not."""
+    scorer: Scorer | None = None
+    """Scores a read answer, where lm-eval's metric does not."""
+    definition: Mapping[str, Any] | None = None
+    """What of a task of one's own shapes its scores, for the report's hash; None takes lm-eval's config."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +53,16 @@ class Suite:
     """lm-eval task names; `*` stands for any part of one."""
     folders: tuple[Path | str, ...]
     """Directories of task YAML files, ours or lm-eval's (named relative to lm_eval/tasks)."""
-    metric: str
-    """lm-eval's name of the primary metric, per item 0 to 1."""
-    filter: str
-    """lm-eval's name of the filter that reads the primary answer."""
-    layout: Layout
-    """How local files of this suite are laid out (`evaluator.tasks.local_data`)."""
+    counting: Counting | None
+    """How answers count; None where each task of one's own says so itself."""
+    layout: Layout | None
+    """How local files of this suite are laid out (`evaluator.tasks.local_data`); None for a suite of one's own."""
     protocol: str
     """What a reader must know to compare the scores."""
+    own: SuiteFile | None = None
+    """The file's content, of a suite of one's own."""
+    place: Path | None = None
+    """That file."""
     data: str | None = None
     """Default directory of local files; None takes the hub's data sets."""
     needs_files: str | None = None
@@ -58,7 +85,9 @@ class Suite:
     @property
     def generates(self) -> bool:
         """Whether answers are generated, not ranked by log-likelihood."""
-        return self.metric != "acc"
+        if self.own is not None:
+            return not any(isinstance(getattr(task, "answer", None), ChoiceAnswer) for task in self.own.tasks.values())
+        return self.counting is not None and self.counting.metric != "acc"
 
     @property
     def batch_size(self) -> int:
@@ -83,10 +112,8 @@ def _commonsense(name: str, prefix: str, protocol: str, **more: object) -> Suite
         name=name,
         tasks=tuple(f"{prefix}_{task}" for task in _COMMONSENSE),
         folders=(_OURS / "commonsense_170k",),
-        metric="exact_match",
-        filter="leftmost",
+        counting=Counting("exact_match", "leftmost", majority=True),
         layout="records",
-        labels=True,
         template="commonsense_170k",
         protocol=protocol,
         **more,  # type: ignore[arg-type]
@@ -130,8 +157,7 @@ SUITES: dict[str, Suite] = {
             name="commonsense_stock",
             tasks=_STOCK,
             folders=("super_glue/boolq", "piqa", "siqa", "hellaswag", "winogrande", "arc", "openbookqa"),
-            metric="acc",
-            filter="none",
+            counting=Counting("acc", "none", majority=True),
             layout="splits",
             protocol="lm-eval's own tasks, zero-shot, ranked by log-likelihood; not comparable with commonsense_170k",
         ),
@@ -139,8 +165,7 @@ SUITES: dict[str, Suite] = {
             name="gsm8k",
             tasks=("gsm8k",),
             folders=("gsm8k",),
-            metric="exact_match",
-            filter="strict-match",
+            counting=Counting("exact_match", "strict-match"),
             template="question_answer",
             layout="splits",
             protocol="lm-eval gsm8k, 5-shot, greedy; primary score strict-match, secondary flexible-extract",
@@ -149,8 +174,7 @@ SUITES: dict[str, Suite] = {
             name="mmlu",
             tasks=("mmlu_*",),
             folders=("mmlu/default",),
-            metric="acc",
-            filter="none",
+            counting=Counting("acc", "none", majority=True),
             layout="mmlu",
             shots=5,
             protocol="lm-eval mmlu, 57 subjects, 5-shot, ranked by log-likelihood; lm-eval's own total weighs subjects by size",
@@ -159,20 +183,16 @@ SUITES: dict[str, Suite] = {
             name="humaneval",
             tasks=("humaneval",),
             folders=(_OURS / "humaneval",),
-            metric="pass@1",
-            filter="none",
+            counting=Counting("pass@1", "none", programs=True),
             layout="humaneval",
-            programs=True,
             protocol="HumanEval, greedy, lm-eval's prompt and stop sequences; programs run in the isolating sandbox",
         ),
         Suite(
             name="humaneval_sampled",
             tasks=("humaneval_sampled",),
             folders=(_OURS / "humaneval",),
-            metric="pass@1",
-            filter="none",
+            counting=Counting("pass@1", "none", programs=True),
             layout="humaneval",
-            programs=True,
             protocol="HumanEval, 20 samples per task at temperature 0.8 and top-p 0.95; pass@1 over all samples, pass@10 unbiased",
         ),
     )
@@ -180,16 +200,37 @@ SUITES: dict[str, Suite] = {
 
 
 def find_suite(name: str, backend: Backend) -> Suite:
-    """The suite of that name.
+    """The suite of that name, or the one that a suite file describes.
 
     Raises:
-        UserError: there is none, or this backend cannot run it.
+        UserError: there is none, the file does not fit, or this backend cannot run it.
     """
+    if name.endswith((".yaml", ".yml")):
+        return _own_suite(Path(name))
     if name not in SUITES:
-        raise UserError(f"unknown suite {name!r}", fix=f"one of: {', '.join(SUITES)}")
+        raise UserError(f"unknown suite {name!r}", fix=f"a suite file (.yaml), or one of: {', '.join(SUITES)}")
     suite = SUITES[name]
     if backend not in suite.backends:
         raise UserError(
             f"suite {name} does not run on the {backend} backend", fix=f"use --backend {' or '.join(suite.backends)}"
         )
     return suite
+
+
+def _own_suite(place: Path) -> Suite:
+    own = SuiteFile.from_yaml(place)
+    if own.name in SUITES:
+        raise UserError(f"a suite called {own.name} is built in", where=place, fix="give yours another `name`")
+    about = f"{own.name}: {own.description}" if own.description else own.name
+    chats = all(isinstance(task, OwnTask) and task.messages is not None for task in own.tasks.values())
+    return Suite(
+        name=own.name,
+        tasks=tuple(own.tasks),
+        folders=(),
+        counting=None,
+        layout=None,
+        protocol=f"{about}; a suite of one's own, greedy",
+        template="chat" if chats else None,
+        own=own,
+        place=place,
+    )

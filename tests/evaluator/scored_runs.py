@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator.scoring.metrics import wilson_interval
+from evaluator.scoring.metrics import score_task
 from schemas.document import sha256_of
 from schemas.evaluation.eval_report import (
     AdapterReference,
     BaseReference,
     EvalReport,
-    Interval,
     Sample,
     TaskRecord,
     TaskScore,
 )
 
 OUTCOMES = {0: "wrong", 1: "correct", 2: "unparsed", 3: "unscored"}
+"""By code; a code between 0 and 1 is the score of a partial answer."""
 Outcomes = Sequence[int] | np.ndarray
 WriteRun = Callable[..., Path]
 
@@ -45,25 +45,16 @@ def _samples(task: str, variant: str, outcomes: Outcomes, clusters: Sequence[str
                 int(outcome), "</script> ..."
             ),
             parsed=None if outcome >= 2 else "maybe",
-            outcome=OUTCOMES[int(outcome)],  # type: ignore[arg-type]
+            outcome="partial" if 0 < outcome < 1 else OUTCOMES[int(outcome)],  # type: ignore[arg-type]
+            score=float(outcome) if 0 < outcome < 1 else None,
             cluster=clusters[item] if clusters else None,
         )
         for item, outcome in enumerate(outcomes)
     ]
 
 
-def _score(outcomes: Outcomes) -> TaskScore:
-    counts = {name: int(np.sum(np.asarray(outcomes) == code)) for code, name in OUTCOMES.items()}
-    total, score = len(outcomes), counts["correct"] / len(outcomes)
-    interval = wilson_interval(counts["correct"], total, 0.95)
-    return TaskScore(
-        metric="exact_match",
-        total=total,
-        **counts,  # type: ignore[arg-type]
-        score=score,
-        standard_error=float(np.sqrt(score * (1 - score) / total)),
-        interval=Interval(low=interval.low, high=interval.high),
-    )
+def _score(samples: Sequence[Sample], metric: str) -> TaskScore:
+    return score_task(metric, samples, {})
 
 
 def write_evaluation(
@@ -74,6 +65,7 @@ def write_evaluation(
     method: str = "echo_lora",
     clusters: Mapping[str, Sequence[str]] | None = None,
     floor: float | None = 0.5,
+    metric: str = "exact_match",
     **changed: Any,
 ) -> Path:
     """Writes report.json and samples.jsonl of a run; `tasks` maps task and variant to outcome codes (see OUTCOMES)."""
@@ -93,7 +85,10 @@ def write_evaluation(
             documents_sha256=digest(task + "documents"),
             prompts_sha256=digest(task + "prompts"),
             generation_sha256=digest(task + "generation"),
-            variants={variant: _score(outcomes) for variant, outcomes in variants.items()},  # type: ignore[misc]
+            variants={
+                variant: _score([s for s in samples if (s.task, s.variant) == (task, variant)], metric)
+                for variant in variants
+            },  # type: ignore[misc]
         )
         for task, variants in tasks.items()
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.commands import gate
+from evaluator.commands import compare, gate, report
 from schemas.document import sha256_of
 from schemas.errors import UserError
 from schemas.evaluation.gate_policy import GatePolicy
@@ -132,3 +132,26 @@ def test_another_base_model_altogether_is_noted(runs: Runs, policy: Policy, edit
     edit(runs["lora"], lambda report: report["base"].update(weights_sha256="1" * 64, tokenizer_sha256="1" * 64))
     judge(runs["echo"], runs["lora"], policy(NOT_WORSE))
     assert "different base model: tiny" in Verdict.read(runs["echo"] / "verdict.json").comparisons[-1].notes
+
+
+def test_scores_between_0_and_1_pass_through_gate_comparison_and_page(
+    evaluation: Callable[..., Path], tmp_path: Path, policy: Policy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = {"base": [0.2, 0.4, 0, 0.6] * 30}
+    runs = {
+        name: evaluation(
+            tmp_path / name, {"t": base | {"adapter": scores}}, method=method, metric="rouge_l", floor=None
+        )
+        for name, method, scores in (
+            ("echo", "echo_lora", [0.7, 0.8, 0.5, 1] * 30),
+            ("lora", "lora", [0.7, 0.75, 0.5, 1] * 30),
+        )
+    }
+    checks = policy(NOT_WORSE, "kind: floor, minimum: 60", "kind: superiority, against: base, margin: 30")
+    assert judge(runs["echo"], runs["lora"], checks) == 0
+    verdict = Verdict.read(runs["echo"] / "verdict.json")
+    assert verdict.checks[1].estimate == pytest.approx(0.75)
+    assert compare.main([str(runs["echo"]), str(runs["lora"])]) == 0
+    assert "75.0" in capsys.readouterr().out
+    assert report.main([str(runs["echo"]), str(runs["lora"])]) == 0
+    assert '"partial"' in (runs["echo"] / "report.html").read_text()

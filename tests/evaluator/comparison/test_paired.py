@@ -72,3 +72,15 @@ def test_equal_settings_give_equal_intervals(evaluation: Callable[..., Path], tm
     pairs = [[ScoredRun(scored, "adapter")], [ScoredRun(scored, "base")]]
     first, second = (compare_pair(*pairs, Resampling(resamples=1_000, seed=3)).document for _ in range(2))
     assert first == second
+
+
+def test_scores_between_0_and_1_are_compared_by_bootstrap_and_not_by_mcnemar(
+    evaluation: Callable[..., Path], tmp_path: Path
+) -> None:
+    scores = {"base": [0.25, 0.5, 0, 1] * 15, "adapter": [0.5, 0.25, 0.5, 1] * 15}
+    scored = read_evaluation(evaluation(tmp_path / "run", {"t": scores}, metric="f1"), "quickstart")
+    result = compare_pair([ScoredRun(scored, "adapter")], [ScoredRun(scored, "base")], Resampling(resamples=2_000))
+    task = result.document.tasks["t"]
+    assert (task.fixed, task.broken) == (30, 15)
+    assert task.difference.estimate == pytest.approx(0.125)
+    assert task.difference.p_value == result.tasks["t"].distribution.p_value() != mcnemar_exact(30, 15)

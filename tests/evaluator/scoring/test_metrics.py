@@ -1,6 +1,8 @@
 """Counts, intervals and averages, against figures worked out elsewhere."""
 
+import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from evaluator.scoring.metrics import macro_average, majority_floor, score_task, wilson_interval
@@ -51,3 +53,23 @@ def test_wilson_is_that_of_statsmodels(correct, total):
     assert (interval.low, interval.high) == pytest.approx(
         proportion_confint(correct, total, method="wilson"), abs=1e-12
     )
+
+
+def graded(*scores):
+    return [
+        Sample(
+            task="t", document=i, variant="base", prompt="?", target="x", output="x", parsed="x",
+            outcome="partial" if 0 < score < 1 else "correct" if score else "wrong", score=score if 0 < score < 1 else None,
+        )
+        for i, score in enumerate(scores)
+    ]  # fmt: skip
+
+
+def test_scores_between_0_and_1_are_averaged_with_an_interval_of_their_own():
+    values = [0.25, 0.75, 1, 0, 0.5] * 40
+    score = score_task("f1", graded(*values), {})
+    assert (score.correct, score.partial, score.wrong, score.score) == (40, 120, 40, 0.5)
+    assert score.standard_error == pytest.approx(np.std(values) / len(values) ** 0.5)
+    reach = stats.norm.ppf(0.975) * score.standard_error
+    assert (score.interval.low, score.interval.high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=0.008)
+    assert score.interval.high - score.interval.low < wilson_interval(100, 200).high - wilson_interval(100, 200).low

@@ -1,0 +1,249 @@
+"""SuiteFile: a suite of one's own. Written by people, in YAML: the items, the prompt, how the answer is read and counts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+
+from schemas.document import Document, Section
+from schemas.training.train_config import Name, Positive
+from schemas.yaml_files import read_yaml
+
+Template = Annotated[str, StringConstraints(min_length=1)]
+"""Jinja text over the fields of a row, such as `{{ question }}`; an undefined variable is an error."""
+Tolerance = Annotated[float, Field(ge=0.0)]
+TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")]
+
+
+class Message(Section):
+    """One turn of a chat prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks."""
+    content: Template
+    """What is said."""
+
+
+class Shots(Section):
+    """Examples in the prompt: the first rows of a file, each with its target."""
+
+    data: str
+    """JSONL, JSON, CSV or Parquet file, relative to the suite file; none of its rows should be scored."""
+    count: Positive
+    """How many rows."""
+    separator: str = "\n\n"
+    """Between an example and what follows; chat prompts have turns instead."""
+
+
+class WholeAnswer(Section):
+    """The whole text, white space at its ends aside."""
+
+    kind: Literal["whole"] = "whole"
+    """Tells this way of reading from the others."""
+
+
+class RegexAnswer(Section):
+    """What a regular expression finds."""
+
+    kind: Literal["regex"]
+    """Tells this way of reading from the others."""
+    pattern: str
+    """Python regular expression, searched in the text."""
+    group: Annotated[int, Field(ge=0)] | None = None
+    """Group that is the answer; None takes the first group, or the whole match where there is none."""
+    last: bool = False
+    """Takes the last match instead of the first."""
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ValueError(f"pattern {self.pattern!r} is no regular expression: {error}") from None
+        if self.group is not None and self.group > groups:
+            raise ValueError(f"pattern {self.pattern!r} has {groups} groups, group {self.group} is asked for")
+        return self
+
+
+class AfterMarker(Section):
+    """What follows the last occurrence of a marker, to the end of its line."""
+
+    kind: Literal["after"]
+    """Tells this way of reading from the others."""
+    marker: Annotated[str, StringConstraints(min_length=1)]
+    """Such as `####`."""
+
+
+class JsonField(Section):
+    """A field of the first JSON object in the text."""
+
+    kind: Literal["json_field"]
+    """Tells this way of reading from the others."""
+    field: str | None = None
+    """Path with dots, such as `result.city`; None takes the whole value."""
+
+
+class NumberAnswer(Section):
+    """The last number in the text; it is right where it lies within a tolerance of the target."""
+
+    kind: Literal["number"]
+    """Tells this way of reading from the others."""
+    tolerance: Tolerance = 0.0
+    """Largest absolute difference that counts as right."""
+    relative: Tolerance = 0.0
+    """Or the largest difference as a share of the target."""
+
+
+class ChoiceAnswer(Section):
+    """Nothing is generated: the option whose text has the highest log-likelihood after the prompt is the answer."""
+
+    kind: Literal["choice"]
+    """Tells this way of reading from the others."""
+    options: Annotated[tuple[Template, ...], Field(min_length=2)] | Annotated[str, Field(min_length=1)]
+    """The options' texts, or the name of the field that holds a list of them. The target must be one of them."""
+    prefix: str = " "
+    """Stands before each option."""
+
+
+Answer = Annotated[
+    WholeAnswer | RegexAnswer | AfterMarker | JsonField | NumberAnswer | ChoiceAnswer, Field(discriminator="kind")
+]
+
+
+class ExactMatch(Section):
+    """1 where the answer is the target, else 0."""
+
+    kind: Literal["exact_match"] = "exact_match"
+    """Tells this way of counting from the others."""
+    ignore_case: bool = False
+    """Whether `Paris` and `paris` are the same."""
+
+
+class AnyOf(Section):
+    """1 where the answer is one of the accepted ones, else 0."""
+
+    kind: Literal["any_of"]
+    """Tells this way of counting from the others."""
+    accepted: str
+    """Name of the field that holds the list of accepted answers, the target beside them."""
+    ignore_case: bool = False
+    """Whether `Paris` and `paris` are the same."""
+
+
+class TextOverlap(Section):
+    """How much the answer shares with the target, 0 to 1."""
+
+    kind: Literal["f1", "rouge_l", "chrf"]
+    """F1 of the words (as SQuAD counts: lower case, without articles and punctuation), ROUGE-L, or chrF."""
+
+
+class JsonEqual(Section):
+    """1 where the answer is JSON of the same value as the target, whatever its spacing and order of keys."""
+
+    kind: Literal["json_equal"]
+    """Tells this way of counting from the others."""
+
+
+class UnitTest(Section):
+    """1 where the answer, run in the isolating sandbox, passes the test."""
+
+    kind: Literal["unit_test"]
+    """Tells this way of counting from the others."""
+    test: Template
+    """Python source that defines `check(candidate)`, as HumanEval's tests do."""
+    entry_point: Template
+    """Name of the function under test."""
+    before: str = ""
+    """Source before the answer, as a template: imports, or the beginning of the function where the answer goes on from it."""
+
+
+Counts = Annotated[ExactMatch | AnyOf | TextOverlap | JsonEqual | UnitTest, Field(discriminator="kind")]
+
+
+class OwnTask(Section):
+    """One task: rows of a file, asked one by one."""
+
+    data: str
+    """JSONL, JSON (a list), CSV or Parquet file, relative to the suite file."""
+    prompt: Template | None = None
+    """The prompt as text, sent as it is."""
+    messages: Annotated[tuple[Message, ...], Field(min_length=1)] | None = None
+    """The prompt as a chat, through the base's chat template. Give either this or `prompt`."""
+    shots: Shots | None = None
+    """Examples before the question; None asks without any."""
+    target: Template
+    """The right answer."""
+    target_prefix: str = " "
+    """Stands between prompt and target in the examples."""
+    answer: Answer = WholeAnswer()
+    """How the answer is read from the text."""
+    counts: Counts = ExactMatch()
+    """How the answer counts."""
+    group_by: str | None = None
+    """Field whose equal values make items one cluster, such as a passage or a customer: intervals resample clusters."""
+    floor: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["majority"] | None = None
+    """Score of someone who knows nothing: a number, or that of always giving the most frequent target; None has none."""
+    max_new_tokens: Positive = 128
+    """Tokens that an answer may take."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer; the end-of-sequence token always does."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = []
+        if (self.prompt is None) == (self.messages is None):
+            faults.append("give either `prompt` or `messages`")
+        if self.messages and self.messages[-1].role != "user":
+            faults.append("the last message is the user's: the model answers it")
+        if self.answer.kind in ("choice", "number") and self.counts.kind != "exact_match":
+            faults.append(f"an answer of kind {self.answer.kind} is right or wrong: leave `counts` out")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class LmEvalTask(Section):
+    """A task of lm-eval's, by its YAML file."""
+
+    lm_eval: str
+    """The task's YAML file, relative to the suite file. Its `!function` entries are run, so trust it as you trust code."""
+    metric: str | None = None
+    """Which of its metrics counts, from 0 to 1 per item; None takes its first."""
+    filter: str | None = None
+    """Which of its filters reads the answer; None takes its first."""
+
+
+def _kind_of(task: Any) -> str:
+    return "lm_eval" if isinstance(task, LmEvalTask) or (isinstance(task, dict) and "lm_eval" in task) else "own"
+
+
+Task = Annotated[
+    Annotated[OwnTask, Tag("own")] | Annotated[LmEvalTask, Tag("lm_eval")], Discriminator(_kind_of)
+]  # one of them, so that an error names the fields of what was meant
+
+
+class SuiteFile(Document):
+    """A suite of one's own."""
+
+    title: ClassVar[str] = "suite file"
+
+    schema_version: Literal["1"] = "1"
+    """Version of this schema."""
+    name: Name
+    """Names the suite in reports, policies and tables."""
+    description: str = ""
+    """What it measures; a report's `protocol` begins with it."""
+    tasks: Annotated[dict[TaskName, Task], Field(min_length=1)]
+    """By name. The suite's score is the unweighted mean of theirs."""
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
+        """Reads and validates a suite file.
+
+        Raises:
+            UserError: the file is missing, is not YAML, names a key twice, or does not fit the schema.
+        """
+        return cls.parse(read_yaml(path, cls.title), where=path)
