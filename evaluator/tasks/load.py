@@ -45,8 +45,8 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None, base: 
         UserError: no data, an item that does not fit, or the hub cannot be reached.
     """
     if suite.own is not None and suite.place is not None:
-        tasks, counting = load_own(suite.own, suite.place, data or suite.place.parent, wanted, base)
-        return LoadedTasks(suite, tasks, (), counting)
+        own, counting = load_own(suite.own, suite.place, data or suite.place.parent, wanted, base)
+        return LoadedTasks(suite, own, (), counting)
     configs = chosen(suite, wanted)
     directory = data or (Path(suite.data) if suite.data else None)
     if directory is None and suite.needs_files:
@@ -58,10 +58,10 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None, base: 
     overrides = local_overrides(suite, configs, directory)
     members = [{"task": name, **keys} for name, keys in overrides.items()]
     tasks = _build(suite, [{"group": f"{suite.name} from local files", "task": members}])
-    counting = suite.counting
-    if counting is not None and suite.generates and not counting.programs:
+    how = suite.counting
+    if how is not None and suite.generates and not how.programs:
         for name, task in tasks.items():
-            require_answerable(task, counting.metric, counting.filter, where=_scored_file(task, overrides[name]))
+            require_answerable(task, how.metric, how.filter, where=_scored_file(task, overrides[name]))
     return _counted(suite, tasks, _notes(suite, configs, overrides))
 
 
