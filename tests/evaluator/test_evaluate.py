@@ -32,7 +32,7 @@ def test_the_report_is_built_once_with_everything_in_it(evaluation, monkeypatch)
     found = evaluation()
     (data,) = built
     assert data["samples_sha256"] == found.report.samples_sha256 == hashlib.sha256(found.samples_jsonl).hexdigest()
-    assert found.report.notes == ("merged for the test",)
+    assert found.report.notes[0] == "merged for the test"
 
 
 def test_answers_are_asked_once_and_stored(evaluation):
