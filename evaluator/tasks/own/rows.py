@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import UserError
-from schemas.plain_file import read_bounded
+from schemas.storage.plain_file import read_bounded
 
 Row = dict[str, Any]
 MOST_BYTES = 1 << 30

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schemas.yaml_files import to_yaml
+from schemas.storage.yaml_files import to_yaml
 
 ROWS = [
     {"city": "Paris", "country": "France", "people": 2, "topic": "west", "also": ["paname", "Paris."]},
