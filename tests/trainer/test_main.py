@@ -66,6 +66,39 @@ def test_a_tracker_that_is_not_installed_is_refused(refused: Refused) -> None:
     assert "dvclive" in refused("--training.report_to", "dvclive")
 
 
+def test_an_attention_that_is_not_installed_is_refused(refused: Refused) -> None:
+    assert "flash-attn" in refused("--base.attention", "flash_attention_2")
+
+
+def test_one_step_of_warm_up_and_no_more_is_refused(refused: Refused) -> None:
+    assert "nothing would be learned" in refused("--training.max_steps", "1", "--training.warmup_steps", "1")
+
+
+def test_a_target_module_named_twice_is_refused(refused: Refused) -> None:
+    assert "each module once" in refused(adapter__target_modules=["q_proj", "q_proj"])
+
+
+def test_prompts_without_a_token_are_refused(refused: Refused, tiny_base: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    (base / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
+    rows = [{"instruction": "", "output": "text"}] * 9
+    assert "prompt_empty: 9" in refused("--data.template", "plain", rows=rows, base=base)
+
+
+def test_a_directory_of_somebody_else_is_refused_and_left_as_it_is(
+    tmp_path: Path, tiny_base: Path, records: list[dict[str, str]], training_runs: ModuleType
+) -> None:
+    path = training_runs.write_config(tmp_path, tiny_base, records)
+    theirs = tmp_path / "runs" / "run" / "config.yaml"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs: true\n")
+    for options in ([], ["--overwrite"]):
+        with pytest.raises(UserError, match=r"config\.yaml in the run directory"):
+            main([str(path), *options])
+    assert theirs.read_text() == "theirs: true\n"
+
+
 def test_more_validation_rows_than_rows_are_refused(refused: Refused) -> None:
     assert "leaves none to train on" in refused("--data.validation_rows", "64")
 

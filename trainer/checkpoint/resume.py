@@ -74,9 +74,10 @@ def where_to_start(run: RunDirectory, config: TrainConfig, *, overwrite: bool) -
         AnotherRun: it holds a run of another config.
         UserError: it holds something that is not the trainer's where the trainer writes.
     """
-    refuse_foreign(run, overwrite=overwrite)
-    restore_replaced(run.adapter)
     new = beside(run)
+    refuse_foreign(run, overwrite=overwrite)
+    refuse_foreign(new, overwrite=False)
+    restore_replaced(run.adapter)
     for directory in (run, new):
         remove_leftovers(directory)
     taken = take_place(new, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -41,6 +42,10 @@ def read_base(config: TrainConfig) -> Base:
     Raises:
         UserError: it cannot be had, its weight files or the config do not fit it, or its tokenizer is of no use.
     """
+    if config.base.attention == "flash_attention_2" and not (find_spec("flash_attn") or find_spec("kernels")):
+        raise UserError(
+            "base.attention: flash_attention_2 needs the package flash-attn", where="base.attention", fix="use sdpa"
+        )
     files = find_base(config.base.model, config.base.revision)
     shape = read_shape(files.directory, trust_remote_code=config.base.trust_remote_code)
     check_fit(shape, config)
