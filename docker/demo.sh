@@ -16,7 +16,7 @@ say "1/6 train Echo-LoRA, and plain LoRA as the baseline"
 python -m trainer configs/quickstart.yaml --method echo_lora
 python -m trainer configs/quickstart.yaml --method lora
 
-say "2/6 score both adapters and their base on held-out items"
+say "2/6 score both adapters and their base on test items"
 python -m evaluator "$echo_run" "$lora_run" --suite quickstart
 
 say "3/6 gate: is Echo-LoRA fit to ship?"

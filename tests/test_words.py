@@ -22,7 +22,7 @@ KEPT = re.compile(
     r"^(CHANGELOG\.md|configs/.*/results/|tests/schemas/old_documents/|tests/schemas/test_old_documents\.py|tests/test_words\.py"
     r"|tests/schemas/test_upgrade\.py|requirements-.*\.txt|configs/quickstart/(base|tasks|validation)/)"
 )
-UPGRADE = re.compile(r"[Vv]ersion 1 called|rename\(|_from_version_1|key == |name == ")
+UPGRADE = re.compile(r"Version 1 called|rename\(\{|if key == |if name == ")
 
 
 def lines() -> list[tuple[str, int, str]]:

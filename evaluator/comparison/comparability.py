@@ -44,7 +44,7 @@ def report_differences(one: EvalReport, other: EvalReport) -> Iterator[str]:
         if getattr(one, rule) != getattr(other, rule):
             yield f"{rule}: {_short(getattr(one, rule))} / {_short(getattr(other, rule))}"
     changed = one.base.changes(other.base)
-    if not changed.keys() & {"configuration", "weights"}:  # another model is a fair opponent, a mixed-up one is none
+    if not changed.keys() & {"configuration", "weights"}:  # another model may be a baseline, a mixed-up one not
         yield from (f"the same base with another {part}: {_short(a)} / {_short(b)}" for part, (a, b) in changed.items())
     for task in sorted(one.tasks.keys() ^ other.tasks.keys()):
         yield f"{task}: only in one of them"

@@ -147,10 +147,10 @@ def loss_curves(runs: Mapping[str, Sequence[TrainingMetrics]], colours: Mapping[
                     axes.plot(
                         *zip(*points, strict=True), color=colour, linestyle=style, label=run + note, linewidth=1.5
                     )
-            held_out = [(line.step, line.validation_loss) for line in lines if line.validation_loss is not None]
-            if held_out:
+            validation = [(line.step, line.validation_loss) for line in lines if line.validation_loss is not None]
+            if validation:
                 axes.plot(
-                    *zip(*held_out, strict=True), "o", color=colour, markeredgecolor=PAPER, label=f"{run}, held out"
+                    *zip(*validation, strict=True), "o", color=colour, markeredgecolor=PAPER, label=f"{run}, validation"
                 )
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("nats per supervised token")
@@ -159,7 +159,7 @@ def loss_curves(runs: Mapping[str, Sequence[TrainingMetrics]], colours: Mapping[
         svg = to_svg(drawn, "loss", "Training loss by optimizer step")
     has_echo = any(line.echo_loss is not None for lines in runs.values() for line in lines)
     echo = "; dashed: the echo path, which is thrown away" if has_echo else ""
-    return Plot("Training loss", f"Cross-entropy of the path that ships; dots: on held-out rows{echo}.", svg)
+    return Plot("Training loss", f"Cross-entropy of the path that ships; dots: on validation rows{echo}.", svg)
 
 
 def _interval(row: SummaryRow, task: str) -> tuple[float, float]:

@@ -47,7 +47,7 @@ class Tuning(Section):
     seeds: Annotated[tuple[Count, ...], Field(min_length=1)] = (1000,)
     """Seeds of the tuning runs; none of the study's."""
     criterion: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
-    """Lowest plain-path loss on rows held out of the training files, or highest macro accuracy on `data`."""
+    """Lowest plain-path loss on validation rows of the training files, or highest macro accuracy on `data`."""
     data: Place | None = None
     """Validation items for `validation_accuracy`, laid out as the suite's data; none may be a training or a test item."""
     steps_share: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -49,7 +49,7 @@ class ReadinessFile:
         write_atomically(self.path, fact.model_dump_json().encode())
 
     def read(self) -> Readiness:
-        """The latest fact; parses only what changed. Anything unreadable counts as unhealthy."""
+        """The latest fact; parses only what changed. Anything that cannot be read counts as unhealthy."""
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)

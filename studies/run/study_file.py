@@ -74,9 +74,9 @@ def arm_settings(study: StudyConfig, base: str, arm: str) -> dict[str, Any]:
     config = parse_config(data, where=f"arm {arm} on base {base}: {study.config} with the study's overrides")
     if config.data.validation_rows == 0 and study.tuning.criterion == "validation_loss" and len(study.tuning.grid) > 1:
         raise UserError(
-            "learning rates are chosen on the validation loss, and no row is held out",
+            "learning rates are chosen on the validation loss, and there are no validation rows",
             where=f"arm {arm}: data.validation_rows",
-            fix="hold rows out, or choose `tuning.criterion: validation_accuracy`",
+            fix="set data.validation_rows, or choose `tuning.criterion: validation_accuracy`",
         )
     return config.model_dump(mode="json", exclude=_OF_THE_RUN)
 

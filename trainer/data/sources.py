@@ -36,7 +36,7 @@ def load_sources(data: DataConfig) -> list[LoadedSource]:
     """Reads every source of the config.
 
     Raises:
-        UserError: a source is missing, empty, unreadable or cannot be reached.
+        UserError: a source is missing, empty, cannot be read or cannot be reached.
     """
     return [_load(source) for source in data.train]
 

@@ -165,7 +165,7 @@ def test_a_lost_or_damaged_adapter_is_exported_again_without_training(
     assert training_runs.adapter_sha256(run) == wanted
 
 
-def test_what_an_unreadable_file_says_does_not_decide_what_is_done(
+def test_what_an_broken_reader_file_says_does_not_decide_what_is_done(
     configure: Configure, training_runs: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault whose help reads as another run's refusal still means: export again."""
@@ -173,10 +173,10 @@ def test_what_an_unreadable_file_says_does_not_decide_what_is_done(
     run = training_runs.run(config)
     refusal = AnotherRun("any", where=run.adapter)
 
-    def unreadable(path: Path) -> Any:
+    def broken_reader(path: Path) -> Any:
         raise UserError("cut short", where=path, fix=refusal.fix)
 
-    monkeypatch.setattr("trainer.checkpoint.resume.read_adapter", unreadable)
+    monkeypatch.setattr("trainer.checkpoint.resume.read_adapter", broken_reader)
     start = where_to_start(run, config, overwrite=False)
     assert not start.complete
     assert "the adapter is not whole (cut short)" in start.notes[0]
