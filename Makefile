@@ -1,6 +1,7 @@
 # make demo    the whole road on this machine: train, evaluate, gate, serve, ask, report
 # make test    the tests            make check   format, lint, types, tests
 # make lock    pins every version again (needs uv's resolver and a network)
+# make audit   the pins against known vulnerabilities        make sbom   a bill of materials per image, in build/sbom
 #
 # PYTHON=python3.12 picks the interpreter; ACCEL=cpu or cuda overrides what is found on this machine;
 # TEST_WORKERS=1 runs all tests one by one.
@@ -11,10 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(ACCEL)
 
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo test check audit sbom lock clean
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -6
+	@sed -n 's/^# \?//p' Makefile | head -7
 
 setup: $(INSTALLED)
 
@@ -39,7 +40,14 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python docker/supply_chain.py audit $(ACCEL)
 	@$(TESTS)
+
+audit: setup
+	@$(BIN)/python docker/supply_chain.py audit $(ACCEL)
+
+sbom: setup
+	@$(BIN)/python docker/supply_chain.py bills $(ACCEL) build/sbom
 
 LOCK = $(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-package torch pyproject.toml --extra trainer --extra qlora --extra evaluator --extra serving --extra dev
@@ -49,6 +57,9 @@ lock: setup
 	@echo "vllm==0.32.0" > build/lock-cuda.in
 	@$(LOCK) build/lock-cpu.in --constraint build/lock-cpu.constraints $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) --output-file requirements-cpu.txt
 	@$(LOCK) build/lock-cuda.in --output-file requirements-cuda.txt
+	@printf 'pip-audit==2.10.1\ncyclonedx-bom==7.5.0\n' > build/lock-audit.in
+	@$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		build/lock-audit.in --output-file requirements-audit.txt
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache
