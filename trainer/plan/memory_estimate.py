@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.moe import ExpertsInterface
 
+from schemas.errors import UserError
 from schemas.training.train_config import TrainConfig
 from trainer.model.base_shape import BaseShape, target_layers
 from trainer.model.peft_adapter import attach_adapter
@@ -125,7 +128,10 @@ def _activation_bytes(shape: BaseShape, config: TrainConfig, micro_batch: int, t
 def _saved_bytes(base: PreTrainedModel, config: TrainConfig, micro_batch: int, tokens: int) -> int:
     """Runs the plain forward pass of base and LoRA on the meta device and adds up what is saved for backward."""
     AttentionInterface.register("fused_on_meta", _fused_attention)
+    ExpertsInterface.register("grouped_on_meta", _grouped_experts)
     base.config._attn_implementation = "fused_on_meta"
+    base.config._experts_implementation = "grouped_on_meta"
+    _keep_rotary_tables(base)
     base.to(getattr(torch, config.base.dtype)).requires_grad_(False)
     with torch.device("meta"):
         model = attach_adapter(base, config.model_copy(update={"method": "lora"})).train()
@@ -139,9 +145,48 @@ def _saved_bytes(base: PreTrainedModel, config: TrainConfig, micro_batch: int, t
 
     ids = torch.zeros(micro_batch, tokens, dtype=torch.int64, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = base.model(input_ids=ids, use_cache=False)
+        try:
+            outputs = base.model(input_ids=ids, use_cache=False)
+        except Exception as error:  # an architecture whose code looks at values, of which the meta device has none
+            raise UserError(
+                f"the activations of {type(base).__name__} cannot be estimated: {str(error).splitlines()[0][:200]}",
+                where="base.model",
+                fix="train a few steps (--training.max_steps 3) and look at the memory in use",
+            ) from None
     del outputs
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _keep_rotary_tables(base: PreTrainedModel) -> None:
+    """Dynamic and long rotary embeddings choose their table by the longest position, which the meta device does not know;
+    every table has the same shape."""
+    for module in base.modules():
+        kinds = getattr(module, "rope_type", None)
+        if isinstance(kinds, str):
+            module.rope_type = "default"
+        elif isinstance(kinds, dict):
+            module.rope_type = dict.fromkeys(kinds, "default")
+
+
+def _grouped_experts(
+    experts: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+) -> torch.Tensor:
+    """Experts whose saved tensors are those of a grouped product: each token once per expert that it is sent to.
+
+    Which expert does not matter for their size, so that all are sent to the first; [B*T, D] in and out.
+    """
+    chosen = top_k_index.size(-1)
+
+    def first(weight: torch.Tensor) -> torch.Tensor:
+        return weight[0] if experts.is_transposed else weight[0].T
+
+    sent = hidden_states.repeat_interleave(chosen, dim=0)  # [B*T*k, D]
+    if experts.has_gate:
+        inner = experts._apply_gate(sent @ first(experts.gate_up_proj))
+    else:
+        inner = experts.act_fn(sent @ first(experts.up_proj))
+    back = (inner @ first(experts.down_proj)) * top_k_weights.reshape(-1, 1)
+    return back.view(-1, chosen, back.size(-1)).sum(dim=1).to(hidden_states.dtype)
 
 
 def _fused_attention(
