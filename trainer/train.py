@@ -70,7 +70,9 @@ def _train(
     # All that can be wrong is found before the weights are read.
     decided_by_first(accelerator, lambda: refuse_unwritable(run))
     base = read_base(config)
-    data = load_training_data(config, base.tokenizer, window=base.window, quiet=console.quiet)
+    data = load_training_data(
+        config, base.tokenizer, window=base.window, vocabulary=base.shape.vocabulary, quiet=console.quiet
+    )
     total = total_steps(len(data.train), config.training)
     refuse_idle(config, total=total)
     notes = [f"note: {note}" for note in config_notes(config, total=total, window=base.window)]

@@ -32,17 +32,43 @@ class TrainingData:
 
 
 def load_training_data(
-    config: TrainConfig, tokenizer: PreTrainedTokenizerBase, *, window: int | None = None, quiet: bool = False
+    config: TrainConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    window: int | None = None,
+    vocabulary: int | None = None,
+    quiet: bool = False,
 ) -> TrainingData:
     """Reads, tokenises and splits the config's data.
 
+    Args:
+        config: the run.
+        tokenizer: the base's.
+        window: tokens that the base can take; None does not ask.
+        vocabulary: rows of the base's embedding; None does not ask.
+        quiet: no progress bar.
+
     Raises:
-        UserError: see `load_sources` and `make_examples`; or nothing is left to train on.
+        UserError: see `load_sources` and `make_examples`; a token is beyond the embedding; or nothing is left to train on.
     """
     sources = load_sources(config.data)
     examples = make_examples(sources, tokenizer, config.data, window=window, quiet=quiet)
+    if vocabulary is not None:
+        _require_embedded(examples.kept, tokenizer, vocabulary)
     train, validation = _split(examples, config)
     return TrainingData(train, validation, sources, dict(examples.dropped.items()))
+
+
+def _require_embedded(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
+    """A token that was added to the tokenizer and not to the base has no embedding."""
+    highest = max((max(example.input_ids) for example in examples), default=0)
+    if highest >= vocabulary:
+        raise UserError(
+            f"the tokenizer writes {tokenizer.convert_ids_to_tokens(highest)!r} of the training data as token {highest}, "
+            f"the base's embedding has {vocabulary} rows",
+            where="base.model",
+            fix="resize the base's embedding to its tokenizer, or take the added tokens out of the tokenizer",
+        )
 
 
 def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list[Example]]:

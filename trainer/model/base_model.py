@@ -50,7 +50,22 @@ def read_base(config: TrainConfig) -> Base:
     shape = read_shape(files.directory, trust_remote_code=config.base.trust_remote_code)
     check_fit(shape, config)
     require_matching(shape.skeleton, files.directory)
-    return Base(files, shape, load_tokenizer(files, trust_remote_code=config.base.trust_remote_code))
+    tokenizer = load_tokenizer(files, trust_remote_code=config.base.trust_remote_code)
+    _require_embedded(tokenizer, shape, files)
+    return Base(files, shape, tokenizer)
+
+
+def _require_embedded(tokenizer: PreTrainedTokenizerBase, shape: BaseShape, files: BaseModelFiles) -> None:
+    """Padding with a token that the embedding has not would end the first batch, here as in an evaluation."""
+    for role in ("pad", "eos", "bos", "unk"):
+        token = getattr(tokenizer, f"{role}_token_id")
+        if token is not None and token >= shape.vocabulary:
+            raise UserError(
+                f"the tokenizer's {role} token {getattr(tokenizer, f'{role}_token')} is token {token}, "
+                f"the base's embedding has {shape.vocabulary} rows",
+                where=files.directory,
+                fix="name a token that the base knows in tokenizer_config.json, or resize the base's embedding",
+            )
 
 
 def load_tokenizer(files: BaseModelFiles, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

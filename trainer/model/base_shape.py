@@ -49,6 +49,11 @@ class BaseShape:
     linear: tuple[LinearShape, ...]
     """The linear modules of all decoder layers."""
 
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding: one more than the highest token that the model knows."""
+        return int(self.skeleton.get_input_embeddings().weight.shape[0])
+
     def named(self, names: Sequence[str]) -> list[LinearShape]:
         """The modules of these names, such as an adapter's `target_modules`."""
         return [module for module in self.linear if module.name in names]

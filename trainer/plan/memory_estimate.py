@@ -185,7 +185,7 @@ def _grouped_experts(
         inner = experts._apply_gate(sent @ first(experts.gate_up_proj))
     else:
         inner = experts.act_fn(sent @ first(experts.up_proj))
-    back = (inner @ first(experts.down_proj)) * top_k_weights.reshape(-1, 1)
+    back: torch.Tensor = (inner @ first(experts.down_proj)) * top_k_weights.reshape(-1, 1)
     return back.view(-1, chosen, back.size(-1)).sum(dim=1).to(hidden_states.dtype)
 
 

@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import transformers
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from schemas.base.context_window import context_window
-from schemas.base.find_base import BaseModelFiles
+from schemas.base.find_base import BaseModelFiles, home_expanded
 from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
 from schemas.method import Method
 from schemas.training.train_config import EchoConfig, TrainConfig
 from trainer.data.dataloader import total_steps
 from trainer.data.dataset import load_training_data
-from trainer.model.base_model import load_tokenizer
-from trainer.model.base_shape import BaseShape, check_fit, read_shape
+from trainer.model.base_model import load_tokenizer, read_base
+from trainer.model.base_shape import BaseShape, check_fit, read_architecture, read_shape
 from trainer.plan.hardware import free_disk, memory_of, shortages, size, training_device
 from trainer.plan.memory_estimate import Footprint, footprint
 from trainer.plan.notes import config_notes, refuse_idle
@@ -50,13 +51,13 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     """Prints the plan, and returns the footprint of each method.
 
     Raises:
-        UserError: the base model's shape cannot be had, or the config does not fit it.
+        UserError: the base model's shape cannot be had, or whatever training would refuse of the base, the config or the
+            data that are here.
     """
-    architecture, origin = base_architecture(config)
-    shape = read_shape(architecture)
-    check_fit(shape, config)
-    window = context_window(architecture.to_dict())
-    work = measure_work(config, window)
+    transformers.utils.logging.disable_progress_bar()
+    shape, origin = _base_shape(config)
+    window = context_window(shape.skeleton.config.to_dict())
+    work = measure_work(config, window=window, vocabulary=shape.vocabulary)
     footprints = {method: _footprint(shape, config, method, work.longest) for method in get_args(Method)}
     console.print(
         f"[bold]{config.name}[/]: {config.method} on {config.base.model} ({origin})", highlight=False, soft_wrap=True
@@ -72,15 +73,26 @@ def plan(config: TrainConfig, console: Console) -> dict[Method, Footprint]:
     return footprints
 
 
+def _base_shape(config: TrainConfig) -> tuple[BaseShape, str]:
+    """The base's shape, and where it is from. Of a base that is here, all that training would refuse is refused."""
+    if home_expanded(config.base.model).is_dir():
+        return read_base(config).shape, "from its directory"
+    architecture, origin = base_architecture(config)
+    shape = read_shape(architecture)
+    check_fit(shape, config)
+    return shape, origin
+
+
 def base_architecture(config: TrainConfig) -> tuple[PretrainedConfig, str]:
     """The base's transformers config, and where it is from: its directory, the hub, or our copy of its shape."""
     base = config.base
-    if Path(base.model).is_dir():
-        return AutoConfig.from_pretrained(base.model), "from its directory"
+    directory = home_expanded(base.model)
+    if directory.is_dir():
+        return read_architecture(directory), "from its directory"
     go_offline_if_unreachable()
     try:
         path = hf_hub_download(base.model, "config.json", revision=base.revision)
-        return AutoConfig.from_pretrained(Path(path).parent), "from the hub"
+        return read_architecture(Path(path).parent), "from the hub"
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError):
         known = _SHAPES / f"{base.model.replace('/', '--')}.json"
     if not known.is_file():
@@ -89,22 +101,25 @@ def base_architecture(config: TrainConfig) -> tuple[PretrainedConfig, str]:
             where=f"base.model: {base.model}",
             fix="check the spelling and the network, or name a local directory",
         )
-    return AutoConfig.from_pretrained(
-        known
-    ), f"the hub cannot be reached: shape from configs/architectures/{known.name}"
+    return read_architecture(known), f"the hub cannot be reached: shape from configs/architectures/{known.name}"
 
 
-def measure_work(config: TrainConfig, window: int | None = None) -> Work:
-    """Reads and tokenises the data where they can be had; else takes what is known of them.
+def measure_work(config: TrainConfig, *, window: int | None = None, vocabulary: int | None = None) -> Work:
+    """Reads and tokenises the data; where the hub has them and cannot be reached, takes what is known of them.
 
     Args:
         config: the run.
         window: tokens that the base can take; None where its config does not say.
+        vocabulary: rows of the base's embedding; None does not ask.
+
+    Raises:
+        UserError: data that are here, or could be had, cannot be trained on.
     """
     try:
-        tokenizer = tokenizer_of(config)
-        data = load_training_data(config, tokenizer, window=window)
+        data = load_training_data(config, tokenizer_of(config), window=window, vocabulary=vocabulary)
     except UserError as error:
+        if not _out_of_reach(config):
+            raise
         rows = known_rows(config)
         samples = None if rows is None else rows - config.data.validation_rows
         return Work(samples, config.data.max_length, None, None, f"not measured: {error.what} ({error.where})")
@@ -114,14 +129,30 @@ def measure_work(config: TrainConfig, window: int | None = None) -> Work:
     return Work(len(data.train), max(tokens), sum(tokens), supervised, f"left out: {dropped or 'none'}")
 
 
+def _out_of_reach(config: TrainConfig) -> bool:
+    """Whether the run waits for what is elsewhere: data whose size we know, or a base or data that no hub answers for.
+
+    A file that is missing here and that we know nothing of is a mistake in the config.
+    """
+    if not home_expanded(config.base.model).is_dir() and known_rows(config) is not None:
+        return go_offline_if_unreachable()
+    paths = [source.path for source in config.data.train]
+    files = [path for path in paths if "://" not in path and Path(path).suffix in (".json", ".jsonl", ".parquet")]
+    if not all(Path(path).is_file() for path in files):
+        return False
+    remote = len(files) < len(paths) or not home_expanded(config.base.model).is_dir()
+    return remote and go_offline_if_unreachable()
+
+
 def tokenizer_of(config: TrainConfig) -> PreTrainedTokenizerBase:
     """The base's tokenizer.
 
     Raises:
         UserError: it cannot be had.
     """
-    if Path(config.base.model).is_dir():
-        return load_tokenizer(BaseModelFiles(Path(config.base.model), None))
+    directory = home_expanded(config.base.model)
+    if directory.is_dir():
+        return load_tokenizer(BaseModelFiles(directory, None))
     try:
         return AutoTokenizer.from_pretrained(config.base.model, revision=config.base.revision)
     except (OSError, ValueError):

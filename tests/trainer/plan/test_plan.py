@@ -1,11 +1,13 @@
 """None"""
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from transformers import AutoTokenizer
 
 from schemas.errors import UserError
 from schemas.training.train_config import TrainConfig
@@ -64,3 +66,36 @@ def test_a_base_of_unknown_shape_is_refused() -> None:
     config = load_config(CONFIGS / "llama_7b_commonsense.yaml", ["--base.model", "nobody/nothing"])
     with pytest.raises(UserError, match="its shape is not among ours"):
         plan(config, Console(quiet=True))
+
+
+@pytest.mark.parametrize("fault", ["data", "weights", "answers"])
+def test_a_plan_fails_where_training_would(
+    tiny_base: Path, tmp_path: Path, training_runs: Any, records: Any, fault: str
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    config = tiny_config(base, tmp_path, training_runs, records)
+    [source] = config.data.train
+    if fault == "data":
+        Path(source.path).unlink()
+    elif fault == "answers":
+        Path(source.path).write_text('[{"instruction": "a"}]')
+    else:
+        (base / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(UserError):
+        plan(config, Console(quiet=True))
+
+
+@pytest.mark.parametrize("added", ["<pad>", "<extra>"])
+def test_a_token_beyond_the_embedding_is_named(
+    tiny_base: Path, tmp_path: Path, training_runs: Any, records: Any, added: str
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    if added == "<pad>":
+        tokenizer.add_special_tokens({"pad_token": "<|padding|>"})
+    else:
+        tokenizer.add_tokens(["golden number"])
+    tokenizer.save_pretrained(base)
+    with pytest.raises(UserError, match="the base's embedding has") as raised:
+        plan(tiny_config(base, tmp_path, training_runs, records), Console(quiet=True))
+    assert ("<|padding|>" if added == "<pad>" else "golden number") in raised.value.what
