@@ -16,6 +16,8 @@ _ROLES = {
 }  # fmt: skip
 _UNSUPPORTED = {
     "chosen": "preference pairs", "rejected": "preference pairs", "functions": "OpenAI's older `functions`",
+    "documents": "documents beside the chat", "chat_template_kwargs": "settings of its own for the template",
+    "image": "an image", "images": "images", "video": "a video", "videos": "videos", "audio": "sound", "audios": "sound",
 }  # fmt: skip
 
 

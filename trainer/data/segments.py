@@ -13,6 +13,8 @@ from trainer.data.chat_template import ChatTemplate
 from trainer.data.messages import read_chat
 from trainer.data.sources import Row
 
+_OF_CHATS = ("system", "history", "tools")  # other trainers' records have these
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -30,6 +32,13 @@ def record_pieces(row: Row, data: DataConfig, where: str) -> list[Piece]:
     Raises:
         UserError: the instruction or the answer is missing or not text.
     """
+    for key in _OF_CHATS:
+        if row.get(key) and key not in (data.instruction_field, data.input_field, data.answer_field):
+            raise UserError(
+                f"a record has {key}, which a record's prompt has no place for",
+                where=where,
+                fix="write the rows as chats (data.format: messages), or take the key out",
+            )
     instruction = _text(row, data.instruction_field, where)
     extra = row.get(data.input_field) if data.input_field else None
     if extra is not None and not isinstance(extra, str):

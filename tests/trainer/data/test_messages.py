@@ -96,6 +96,8 @@ def test_sharegpt_calls_and_observations_become_tool_turns() -> None:
         ({"messages": [USER, YO], "functions": [FUNCTION]}, "older `functions`", "row 1"),
         ({"conversations": [{"from": "critic", "value": "x"}]}, "from 'critic'", "message 1"),
         ({"conversations": [USER], "chosen": YO, "rejected": YO}, "preference pairs", "row 1"),
+        ({"messages": [USER, YO], "images": ["a.png"]}, "holds images", "row 1"),
+        ({"messages": [USER, YO], "documents": [{"text": "x"}]}, "documents beside the chat", "row 1"),
         ({"text": "hi"}, "no list of messages", "row 1"),
         ({"messages": []}, "no list of messages", "row 1"),
         ({"messages": [YO, USER]}, "begins with an assistant turn", "row 1"),

@@ -32,6 +32,13 @@ def test_what_is_not_text_is_refused_and_never_turned_into_some(key: str, value:
     assert raised.value.where == "row 1"
 
 
+@pytest.mark.parametrize("more", [{"system": "be brief"}, {"history": [["q", "a"]]}, {"tools": "[{}]"}])
+def test_what_a_records_prompt_has_no_place_for_is_refused_and_never_left_out(more: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"has {next(iter(more))}"):
+        record_pieces({**ROW, **more}, DATA, "row 1")
+    assert record_pieces({**ROW, **dict.fromkeys(more, "")}, DATA, "row 1")[1].text == " Sunday"
+
+
 def test_an_input_that_the_config_ignores_may_be_anything() -> None:
     data = DATA.model_copy(update={"input_field": None})
     assert record_pieces({**ROW, "input": 0}, data, "row 1")[0].text == "Question: Which day?\nAnswer:"
