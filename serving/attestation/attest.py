@@ -33,16 +33,14 @@ _COARSER: Sequence[Dtype] = ("float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class ServedAdapter:
-    """One adapter as the server has it.
-
-    Attributes:
-        base_name: model name of the base on the same server; None where the adapter is merged.
-        parity: of merged and unmerged weights; None where the adapter is not merged.
-    """
+    """One adapter as the server has it."""
 
     candidate: Candidate
+    """The verified run."""
     base_name: str | None
+    """Model name of the base on the same server; None where the adapter is merged."""
     parity: MergeParity | None
+    """Of merged and unmerged weights; None where the adapter is not merged."""
 
     @property
     def name(self) -> str:

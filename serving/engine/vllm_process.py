@@ -31,24 +31,22 @@ _RUNTIME_LOADING = ("VLLM_LORA_RESOLVER_CACHE_DIR", "VLLM_PLUGINS")
 
 @dataclass(frozen=True)
 class ServedWeights:
-    """What vLLM is to load.
-
-    Attributes:
-        model: directory of the base, or of merged weights.
-        name: model name of these weights.
-        adapters: directory by model name; empty where the weights are merged.
-        max_lora_rank: width of the adapter buffers; 0 without adapters.
-        max_loras: slots of the adapter buffers (`serving.engine.lora_limits`); 0 without adapters.
-        target_modules: modules that any adapter has tensors for.
-    """
+    """What vLLM is to load."""
 
     model: Path
+    """Directory of the base, or of merged weights."""
     name: str
+    """Model name of these weights."""
     dtype: Dtype
+    """Type of the weights in the server."""
     adapters: Mapping[str, Path]
+    """Directory by model name; empty where the weights are merged."""
     max_lora_rank: int
+    """Width of the adapter buffers; 0 without adapters."""
     max_loras: int
+    """Slots of the adapter buffers (`serving.engine.lora_limits`); 0 without adapters."""
     target_modules: tuple[str, ...] = ()
+    """Modules that any adapter has tensors for."""
 
 
 def vllm_version() -> str:

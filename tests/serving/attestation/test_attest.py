@@ -5,7 +5,6 @@ import pytest
 
 from schemas.serving.serving_attestation import AppliedTensors, GreedyCheck, ProbeCheck
 from serving.attestation.attest import faults, largest, tolerance_of
-from serving.attestation.greedy_check import PROMPTS, greedy_prompts
 
 
 def probe(adapter=1e-5, base=1e-5, recorded=3.0, served=3.0, concurrent=1e-5):
@@ -80,13 +79,3 @@ def test_the_coarser_type_sets_the_tolerance():
     assert (
         tolerance_of("float32", "bfloat16") == tolerance_of("bfloat16", "float32") > tolerance_of("float32", "float32")
     )
-
-
-def test_greedy_prompts_are_fifty_at_least_and_always_the_same(served_runs):
-    from schemas.adapter_reader import read_adapter
-
-    manifest = read_adapter(served_runs[0].adapter).manifest
-    prompts = greedy_prompts(manifest)
-    assert len(prompts) >= PROMPTS == 50
-    assert prompts == greedy_prompts(manifest)
-    assert len({tuple(prompt) for prompt in prompts}) == len(prompts)

@@ -30,6 +30,10 @@ def test_it_listens_on_this_machine_only_unless_told():
     assert following(command_line(WEIGHTS, ServeOptions(runs=())), "--host") == "127.0.0.1"
 
 
+def test_sampling_settings_beside_the_base_do_not_change_what_was_scored():
+    assert following(command_line(WEIGHTS, ServeOptions(runs=())), "--generation-config") == "vllm"
+
+
 def test_slots_and_modules_are_those_of_the_adapters():
     line = command_line(WEIGHTS, ServeOptions(runs=()))
     assert (following(line, "--max-loras"), following(line, "--max-lora-rank")) == ("3", "32")
