@@ -6,7 +6,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "trainer", "evaluator", "serving", "studies")
-ELSEWHERE: dict[str, str] = {}
+_IN_A_CELL = "tests/evaluator/sandbox/test_attacks.py: it runs as a process of the sandbox's container and only there"
+_OF_THE_ENGINE = (
+    "tests/evaluator/sandbox/test_runner.py: it drives a container engine, with every program that is judged"
+)
+ELSEWHERE = {
+    "evaluator/sandbox/cell/child.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/confinement.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/judge.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/namespaces.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/nursery.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/program.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/start.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/supervisor.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/syscalls.py": _IN_A_CELL,
+    "evaluator/sandbox/cell/remote.py": "tests/evaluator/sandbox/cell/test_peer.py: a stand-in is nothing without its peer",
+    "evaluator/sandbox/cells.py": _OF_THE_ENGINE,
+    "evaluator/sandbox/docker_cells.py": _OF_THE_ENGINE,
+    "evaluator/sandbox/docker_stream.py": _OF_THE_ENGINE,
+    "evaluator/sandbox/judging.py": _OF_THE_ENGINE,
+}
 
 
 def test_file_of(module: Path) -> Path:

@@ -7,7 +7,7 @@ import sys
 
 def go_offline_if_unreachable() -> bool:
     """Switches the hub's libraries to what is cached on this machine if the hub does not answer; says whether it did."""
-    import huggingface_hub
+    import huggingface_hub.constants  # by itself the package does not load it
 
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         return True
