@@ -103,8 +103,15 @@ def _lm_eval(name: str, task: LmEvalTask, place: Path, folder: Path) -> tuple[An
     config = plain_config(path)
     if not isinstance(config.get("task"), str):
         raise UserError("the file is no lm-eval task: it names none", where=path, fix="name one of its tasks' files")
-    manager = TaskManager(include_path=str(path.parent), include_defaults=False)
-    (loaded,) = manager.load([config["task"]])["tasks"].values()
+    try:
+        manager = TaskManager(include_path=str(path.parent), include_defaults=False)
+        (loaded,) = manager.load([config["task"]])["tasks"].values()
+    except Exception as error:  # its `!function` entries are anybody's code, and its data may be anywhere
+        raise UserError(
+            f"tasks.{name}: lm-eval cannot load the task: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            where=path,
+            fix="it must also load with lm-eval alone: lm_eval --tasks NAME --include_path DIR",
+        ) from None
     metrics = [str(one["metric"]) for one in loaded.config.metric_list or [{"metric": "acc"}]]
     filters = [one["name"] for one in loaded.config.filter_list or [{"name": "none"}]]
     metric, kept = task.metric or metrics[0], task.filter or filters[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from evaluator.tasks.load import load_tasks
 from evaluator.tasks.suites import find_suite
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import EvalReport, Sample
-from tests.evaluator.tasks.own.suite_files import TASK, write_rows, write_suite
+from tests.evaluator.tasks.own.suite_files import write_rows, write_suite
 
 
 def score(run: Path, suite: Path, *more: str) -> tuple[EvalReport, list[Sample]]:
@@ -83,6 +82,25 @@ def test_an_lm_eval_task_is_taken_by_its_path_under_our_name(lora_run: Path, tmp
         score(lora_run, write_suite(tmp_path, ours={"lm_eval": "theirs.yaml", "metric": "bleu"}))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no task found"),
+        ("group: all\ntask: [a]\n", "no lm-eval task: it names none"),
+        ("task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: absent.jsonl}}\ntest_split: test\n"
+         "output_type: generate_until\ndoc_to_text: x\ndoc_to_target: y\n", "lm-eval cannot load the task: FileNotFoundError"),
+        ("task: t\ncustom_dataset: !function nowhere.load\n", "lm-eval cannot load the task"),
+    ],
+)  # fmt: skip
+def test_an_lm_eval_task_that_does_not_load_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "theirs.yaml").write_text(text)
+    with pytest.raises(UserError) as fault:
+        load_tasks(find_suite(str(write_suite(tmp_path, one={"lm_eval": "theirs.yaml"})), "hf"), None, None)
+    assert message in str(fault.value)
+    assert "theirs.yaml" in str(fault.value)
+
+
 def test_another_way_of_counting_gives_another_hash_and_another_place_does_not(lora_run: Path, tmp_path: Path) -> None:
     def hashes(directory: Path, **task: object) -> tuple[str, str]:
         directory.mkdir()
@@ -114,4 +132,20 @@ def test_bad_input_stops_before_anything_is_written(lora_run: Path, tmp_path: Pa
         score(lora_run, suite)
     assert not (lora_run / "evaluation").exists()
     assert not (lora_run.parent / ".answers").exists()
-    assert json.dumps(TASK)
+
+
+@pytest.mark.containers
+def test_programs_are_judged_in_the_sandbox(lora_run: Path, tmp_path: Path, engine: object) -> None:
+    rows = [{"name": "one", "test": "def check(candidate):\n    assert candidate() == 1\n"}]
+    write_rows(tmp_path, rows)
+    counts = {
+        "kind": "unit_test",
+        "before": "def one():\n    return 1\n#",
+        "test": "{{ test }}",
+        "entry_point": "{{ name }}",
+    }
+    right = {"prompt": "Write {{ name }}.", "target": "a program", "counts": counts, "stop": ["\n"]}
+    wrong = {**right, "counts": {**counts, "before": "def one():\n    return 2\n#"}}
+    report, _ = score(lora_run, write_suite(tmp_path, right=right, wrong=wrong), "--no-base")
+    scores = {name: record.variants["adapter"].score for name, record in report.tasks.items()}
+    assert scores == {"right": 1.0, "wrong": 0.0}
