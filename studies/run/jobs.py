@@ -120,8 +120,8 @@ class RunJob:
         found = read_yaml(self.run.config, "training config")
         if TrainConfig.upgraded(found) != self.config.model_dump(mode="json"):
             self.replaces.mkdir(parents=True, exist_ok=True)
-            taken = (self.replaces / self.name, *(self.replaces / f"{self.name}.{number}" for number in range(2, 1000)))
-            os.rename(self.run.root, next(aside for aside in taken if not os.path.lexists(aside)))
+            names = (self.name, *(f"{self.name}.{number}" for number in range(2, 1000)))
+            os.rename(self.run.root, next(self.replaces / n for n in names if not os.path.lexists(self.replaces / n)))
 
 
 @dataclass

@@ -23,3 +23,14 @@ def test_an_amended_study_sets_aside_runs_of_another_config_and_keeps_the_others
     assert (Path(kept.runs) / kept.name / "config.yaml").is_file()
     assert (tmp_path / "superseded" / changed.name / "config.yaml").is_file()
     assert not (Path(changed.runs) / changed.name).exists()
+
+
+def test_what_was_set_aside_once_is_not_lost_when_another_is(protocol: StudyProtocol, tmp_path: Path) -> None:
+    config = run_config(protocol.study, protocol.arms[0], seed=0, rate=0.01)
+    for method in ("dora", "lora"):
+        job = RunJob(tmp_path, config.model_copy(update={"seed": 9}), None, tmp_path / "superseded")
+        write_config(config.model_copy(update={"method": method}), job.run.config)
+        (job.run.root / "notes.md").write_text(method)
+        job.next_work()
+    kept = sorted((tmp_path / "superseded").glob("*/notes.md"))
+    assert [path.read_text() for path in kept] == ["dora", "lora"]
