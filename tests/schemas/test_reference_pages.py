@@ -23,7 +23,9 @@ def test_the_command_writes_every_page(tmp_path):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == pages()
 
 
-@pytest.mark.parametrize("document", {*DOCUMENTS, *WRITTEN_BY_PEOPLE}, ids=lambda document: document.__name__)
+@pytest.mark.parametrize(
+    "document", dict.fromkeys([*DOCUMENTS, *WRITTEN_BY_PEOPLE]), ids=lambda document: document.__name__
+)
 def test_every_key_of_a_document_has_a_row(document):
     page = pages()["configuration.md" if document in WRITTEN_BY_PEOPLE else "documents.md"]
     _, _, section = page.partition(f"## {document.__name__}\n")
