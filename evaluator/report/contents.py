@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,11 @@ from evaluator.comparison.summary import Summary, SummaryRow, finding
 from evaluator.gate.current_verdict import current_verdict
 from evaluator.report.plots import Plot, forest, loss_curves, task_bars, unparsed_cost
 from evaluator.tasks.names import short_names
+from schemas.errors import UserError
 from schemas.evaluation.verdict import Comparison, Verdict
 from schemas.run_directory import RunDirectory
+from schemas.serving.serving_attestation import ServingAttestation
+from schemas.storage.json_files import read_json
 from schemas.training.training_metrics import TrainingMetrics
 
 HEADLINES = {"pass": "passes", "rejected": "is rejected by", "inconclusive": "cannot be decided by"}
@@ -107,9 +109,9 @@ def attestation_facts(run: RunDirectory) -> list[tuple[str, str]]:
     if not run.attestation.is_file():
         return []
     try:
-        return list(_facts("", json.loads(run.attestation.read_bytes())))
-    except ValueError:
-        return [("attestation.json", "cannot be read: it is not JSON")]
+        return list(_facts("", read_json(run.attestation, ServingAttestation.title)))
+    except UserError as error:
+        return [("attestation.json", error.what)]
 
 
 def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from schemas.base.base_weights import require_matching
 from schemas.base.find_base import HUB_FILES
 from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import OK, UserError
@@ -60,6 +61,8 @@ def _from_hub(base: KnownBase, directory: Path, console: Console) -> bool:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    from trainer.model.base_shape import read_shape
+
     go_offline_if_unreachable()
     try:
         snapshot = Path(snapshot_download(base.repository, allow_patterns=list(HUB_FILES)))
@@ -69,6 +72,7 @@ def _from_hub(base: KnownBase, directory: Path, console: Console) -> bool:
     staged = directory.with_name(f".{directory.name}.importing")
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(snapshot, staged)  # follows the cache's links
+    require_matching(read_shape(staged).skeleton, staged)
     os.replace(staged, directory)
     console.print(f"{directory}: {base.repository} at {snapshot.name}", highlight=False, soft_wrap=True)
     return True

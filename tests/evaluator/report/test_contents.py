@@ -6,8 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from evaluator.commands import gate
-from evaluator.report.contents import read_metrics
+from evaluator.report.contents import attestation_facts, read_metrics
+from schemas.run_directory import RunDirectory
 from tests.evaluator.commands.test_report import QUICKSTART, Runs, write
 
 
@@ -31,6 +34,15 @@ def test_the_attestation_is_shown_as_plain_facts(runs: Runs) -> None:
     assert "<dt>greedy / agreed</dt><dd>50</dd>" in text
     assert "<dt>tensors</dt><dd>40 entries</dd>" in text
     assert "<dt>note</dt><dd>&lt;b&gt;&amp;</dd>" in text
+
+
+@pytest.mark.parametrize("damaged", ["[" * 100_000, '{"a": ' + "9" * 5_000 + "}", "", '{"a": 1, "a": 2}'])
+def test_a_damaged_attestation_is_one_line_of_the_page(tmp_path: Path, damaged: str) -> None:
+    run = RunDirectory(tmp_path)
+    run.attestation.write_text(damaged)
+    [(name, said)] = attestation_facts(run)
+    assert name == "attestation.json"
+    assert "is not JSON" in said
 
 
 def test_a_torn_line_of_metrics_costs_that_line_only(tmp_path: Path) -> None:
