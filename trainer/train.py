@@ -19,6 +19,7 @@ from trainer.checkpoint.provenance import device_name, identity_of
 from trainer.checkpoint.resume import where_to_start
 from trainer.checkpoint.run_lock import sole_session
 from trainer.checkpoint.state import TrainingState
+from trainer.config_file import write_config
 from trainer.data.dataloader import total_steps
 from trainer.data.dataset import TrainingData, load_training_data
 from trainer.echo.manipulation_check import echo_line
@@ -27,11 +28,9 @@ from trainer.export.export import Export, export_adapter
 from trainer.loop.distributed import loading_device, whole_model
 from trainer.loop.launch import decided_by_first, launch
 from trainer.loop.loop import Session, begin_session
-from trainer.model.base_model import load_base, read_base
-from trainer.model.peft_adapter import attach_adapter
-from trainer.plan.hardware import refuse_shortages
-from trainer.plan.memory_estimate import certain_needs
-from trainer.plan.notes import config_notes, refuse_idle
+from trainer.model.base_model import read_base
+from trainer.model.peft_adapter import load_with_adapter
+from trainer.plan.notes import notes_before_training
 
 
 def train(config: TrainConfig, console: Console, *, overwrite: bool = False) -> RunDirectory:
@@ -73,20 +72,19 @@ def _train(
     data = load_training_data(
         config, base.tokenizer, window=base.window, vocabulary=base.shape.vocabulary, quiet=console.quiet
     )
-    total = total_steps(len(data.train), config.training)
-    refuse_idle(config, total=total)
-    notes = [f"note: {note}" for note in config_notes(config, total=total, window=base.window)]
-    for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    identity = identity_of(config, base.files, data.sources)
+    identity = identity_of(config.model_dump(mode="json"), base.files, data.sources)
     start = start.with_inputs(identity)
     state = start.state_of(identity)
-    refuse_shortages(config, certain_needs(base.shape, config, processes=accelerator.num_processes))
+    total, processes = total_steps(len(data.train), config.training), accelerator.num_processes
+    notes = notes_before_training(config, base.shape, total=total, window=base.window, processes=processes)
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    if accelerator.is_main_process:
+        write_config(config, start.run.config)
 
     # The model, its adapter, the method's loss, and the session that lowers it.
     with console.status(f"Loading {config.base.model}"):
-        device = loading_device(config, accelerator)
-        model = attach_adapter(load_base(base.files, config.base, device), config)
+        model = load_with_adapter(base.files, config, loading_device(config.training.sharding, accelerator))
     objective = build_objective(model, config)
     session = begin_session(config, start.run, accelerator, objective, data, base.tokenizer.pad_token_id, state)
     if start.checkpoint:
@@ -98,7 +96,7 @@ def _train(
         console.print(echo_line(check), highlight=False, soft_wrap=True)
 
     # The adapter leaves as PEFT's own files, proven to be what was trained.
-    trained = whole_model(objective, config, base.files, accelerator)
+    trained = whole_model(objective, accelerator, lambda device: load_with_adapter(base.files, config, device))
     if trained is not None:
         echo_parameters = sum(parameter.numel() for parameter in session.parts.get("echo", {}).values())
         training = _training_record(state, accelerator, check)

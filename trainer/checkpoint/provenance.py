@@ -5,21 +5,21 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
 from schemas.base.find_base import BaseModelFiles
-from schemas.training.train_config import TrainConfig
 from trainer.checkpoint.state import RunIdentity
 from trainer.data.sources import LoadedSource
 
 _PACKAGES = ("echo-lora", "torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers")
 
 
-def identity_of(config: TrainConfig, files: BaseModelFiles, sources: Sequence[LoadedSource]) -> RunIdentity:
-    """Everything that must be unchanged for a run to be resumed."""
+def identity_of(settings: dict[str, Any], files: BaseModelFiles, sources: Sequence[LoadedSource]) -> RunIdentity:
+    """Everything that must be unchanged for a run to be resumed; `settings` is its config as plain data."""
     return RunIdentity(
-        config=config.model_dump(mode="json"),
+        config=settings,
         data_sha256=tuple(source.sha256 for source in sources),
         base=files.identity(),
     )

@@ -80,6 +80,20 @@ class StepBatches:
         return self.config.data.loss_on
 
 
+def batches_of(
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    config: TrainConfig,
+    pad_token_id: int,
+    *,
+    processes: int,
+    rank: int,
+) -> tuple[StepBatches, StepBatches | None]:
+    """A run's training and validation batches for one process; None without validation examples."""
+    batches, held = (StepBatches(one, config, pad_token_id, processes, rank) for one in (train, validation))
+    return batches, held if validation else None
+
+
 def steps_per_epoch(samples: int, batch_size: int) -> int:
     """Optimizer steps of one pass over the data; the last may be smaller."""
     return math.ceil(samples / batch_size)

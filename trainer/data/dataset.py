@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from schemas.errors import UserError
 from schemas.prompt import TEMPLATES
 from schemas.training.adapter_manifest import DataRecord, SourceRecord
-from schemas.training.train_config import TrainConfig
+from schemas.training.train_config import DataConfig, TrainConfig
 from trainer.data.sources import LoadedSource, load_sources
 from trainer.data.tokenization import Example, Examples, make_examples
 
@@ -85,16 +85,16 @@ def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list
     return train, [examples.kept[row] for row in sorted(chosen)]
 
 
-def data_record(data: TrainingData, config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> DataRecord:
+def data_record(data: TrainingData, settings: DataConfig, tokenizer: PreTrainedTokenizerBase) -> DataRecord:
     """The manifest's account of the data."""
-    chat = config.data.format == "messages"
+    chat = settings.format == "messages"
     chat_template = str(tokenizer.chat_template).encode()
     return DataRecord(
         sources=tuple(SourceRecord(path=s.path, rows=len(s.rows), sha256=s.sha256) for s in data.sources),
-        template="chat" if chat else config.data.template,
-        template_sha256=hashlib.sha256(chat_template).hexdigest() if chat else TEMPLATES[config.data.template].sha256,
+        template="chat" if chat else settings.template,
+        template_sha256=hashlib.sha256(chat_template).hexdigest() if chat else TEMPLATES[settings.template].sha256,
         train_rows=len(data.train),
         validation_rows=len(data.validation),
         dropped=data.dropped,
-        supervised_tokens=sum(example.supervised_tokens(config.data.loss_on) for example in data.train),
+        supervised_tokens=sum(example.supervised_tokens(settings.loss_on) for example in data.train),
     )

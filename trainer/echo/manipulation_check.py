@@ -86,7 +86,7 @@ def manipulation_check(objective: Objective, validation: StepBatches, accelerato
     if objective.paths.injector is None:
         return None
     sums = _Sums(accelerator.device)
-    with _evaluating(objective), torch.no_grad(), autocast(validation.config, accelerator.device):
+    with _evaluating(objective), torch.no_grad(), autocast(validation.config.training.autocast, accelerator.device):
         norms = objective.row_norms.current()
         for batch in validation.batches(range(len(validation.examples))):
             _add_batch(objective.paths, batch.to(accelerator.device), norms, sums)

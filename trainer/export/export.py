@@ -153,7 +153,7 @@ def _manifest(
             echo_parameters=export.echo_parameters,
         ),
         files=files,
-        data=data_record(export.data, config, export.tokenizer),
+        data=data_record(export.data, config.data, export.tokenizer),
         training=export.training,
         probe_dtype=config.base.dtype,
         probes=probes,

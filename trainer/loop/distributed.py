@@ -5,6 +5,8 @@ Both average gradients over the processes; the loop scales its loss up, since wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from accelerate import Accelerator
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
@@ -13,11 +15,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from schemas.base.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
 from trainer.echo.objective import Objective
-from trainer.model.base_model import load_base
-from trainer.model.peft_adapter import attach_adapter
 
 
 def spread(objective: Objective, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
@@ -32,21 +31,27 @@ def spread(objective: Objective, config: TrainConfig, accelerator: Accelerator) 
     return objective
 
 
-def loading_device(config: TrainConfig, accelerator: Accelerator) -> torch.device:
+def loading_device(sharding: str, accelerator: Accelerator) -> torch.device:
     """Where the base is loaded: a model that is to be sharded may not fit on one GPU, and goes there layer by layer."""
-    sharded = accelerator.num_processes > 1 and config.training.sharding == "fsdp"
+    sharded = accelerator.num_processes > 1 and sharding == "fsdp"
     return torch.device("cpu") if sharded else accelerator.device
 
 
 def whole_model(
-    objective: Objective, config: TrainConfig, files: BaseModelFiles, accelerator: Accelerator
+    objective: Objective, accelerator: Accelerator, load_anew: Callable[[torch.device], PeftModel]
 ) -> PeftModel | None:
-    """The trained model in one piece on the first process, None on the others; with FSDP, every process must call it."""
+    """The trained model in one piece on the first process, None on the others; with FSDP, every process must call it.
+
+    Args:
+        objective: the trained module.
+        accelerator: the processes.
+        load_anew: the base with a fresh adapter, on a device; shards are put together in it.
+    """
     model = objective.model
     if isinstance(objective, FSDPModule):
         tensors = {name: _whole(tensor) for name, tensor in get_peft_model_state_dict(model).items()}
         if accelerator.is_main_process:
-            model = attach_adapter(load_base(files, config.base, torch.device("cpu")), config)
+            model = load_anew(torch.device("cpu"))
             set_peft_model_state_dict(model, tensors)
     return model if accelerator.is_main_process else None
 

@@ -16,8 +16,7 @@ from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
 from trainer.checkpoint.checkpoint import save_checkpoint
 from trainer.checkpoint.state import TrainingState
-from trainer.config_file import write_config
-from trainer.data.dataloader import StepBatches, steps_per_epoch, total_steps
+from trainer.data.dataloader import StepBatches, batches_of, steps_per_epoch, total_steps
 from trainer.data.dataset import TrainingData
 from trainer.echo.manipulation_check import manipulation_check
 from trainer.echo.objective import Objective
@@ -42,7 +41,7 @@ def begin_session(
     pad_token_id: int,
     state: TrainingState,
 ) -> Session:
-    """The session of a run whose model is loaded: its config is written, its trackers are open.
+    """The session of a run whose model is loaded: its trackers are open, its optimizer is at the start.
 
     Args:
         config: the run's config.
@@ -53,12 +52,9 @@ def begin_session(
         pad_token_id: fills the padding.
         state: where to go on.
     """
-    if accelerator.is_main_process:
-        write_config(config, run.config)
     start_trackers(accelerator, config, run)
-    processes, rank = accelerator.num_processes, accelerator.process_index
-    batches = StepBatches(data.train, config, pad_token_id, processes, rank)
-    validation = StepBatches(data.validation, config, pad_token_id, processes, rank) if data.validation else None
+    place = {"processes": accelerator.num_processes, "rank": accelerator.process_index}
+    batches, validation = batches_of(data.train, data.validation, config, pad_token_id, **place)
     prepared = spread(objective, config, accelerator)
     parts = trainable_parameters(objective)
     total, echo = total_steps(len(data.train), config.training), config.echo_path

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -111,7 +112,7 @@ class Loop:
         seed_dropout(self.config.seed, step, self.batches.rank)
         for number, batch in enumerate(batches, start=1):
             with synchronised(self.prepared, self.accelerator, last=number == len(batches)):
-                with autocast(self.config, device):
+                with autocast(self.config.training.autocast, device):
                     losses = self.prepared(batch.to(device), echo_on=echo_on, supervised_tokens=supervised)
                 self.accelerator.backward(losses.total * self.batches.processes)
             parts = (losses.plain, losses.echo, losses.distillation)
@@ -138,9 +139,9 @@ def synchronised(module: torch.nn.Module, accelerator: Accelerator, *, last: boo
             yield
 
 
-def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
+def autocast(kind: Literal["none", "bfloat16"], device: torch.device) -> torch.autocast:
     """Mixed precision of the forward pass, where the config asks for it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.training.autocast == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=kind == "bfloat16")
 
 
 def seed_dropout(seed: int, step: int, rank: int) -> None:

@@ -24,7 +24,7 @@ def validation_loss(objective: Objective, validation: StepBatches, accelerator: 
     total = torch.zeros((), device=accelerator.device)
     was_training = objective.training
     objective.eval()
-    with torch.no_grad(), autocast(validation.config, accelerator.device):
+    with torch.no_grad(), autocast(validation.config.training.autocast, accelerator.device):
         for batch in validation.batches(samples):
             losses = objective(batch.to(accelerator.device), echo_on=False, supervised_tokens=supervised)
             total += losses.plain

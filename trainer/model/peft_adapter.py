@@ -6,7 +6,9 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import PreTrainedModel
 
+from schemas.base.find_base import BaseModelFiles
 from schemas.training.train_config import TrainConfig
+from trainer.model.base_model import load_base
 
 
 def lora_config(config: TrainConfig) -> LoraConfig:
@@ -21,6 +23,11 @@ def lora_config(config: TrainConfig) -> LoraConfig:
         base_model_name_or_path=config.base.model,
         revision=config.base.revision,
     )
+
+
+def load_with_adapter(files: BaseModelFiles, config: TrainConfig, device: torch.device) -> PeftModel:
+    """The run's base with its weights on the device, and a fresh adapter on it."""
+    return attach_adapter(load_base(files, config.base, device), config)
 
 
 def attach_adapter(model: PreTrainedModel, config: TrainConfig) -> PeftModel:

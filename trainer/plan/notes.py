@@ -5,8 +5,24 @@ from __future__ import annotations
 from schemas.errors import UserError
 from schemas.training.train_config import TrainConfig
 from trainer.loop.lr_schedule import rate_factor
+from trainer.model.base_shape import BaseShape
+from trainer.plan.hardware import refuse_shortages
+from trainer.plan.memory_estimate import certain_needs
 
 _SMALLEST = 1e-37  # below it, a step of AdamW is zero in float32
+
+
+def notes_before_training(
+    config: TrainConfig, shape: BaseShape, *, total: int, window: int | None, processes: int
+) -> list[str]:
+    """The notes on a run that is about to begin, which is refused where it cannot end well.
+
+    Raises:
+        UserError: nothing would be learned, or this machine is clearly too small.
+    """
+    refuse_idle(config, total=total)
+    refuse_shortages(config, certain_needs(shape, config, processes=processes))
+    return [f"note: {note}" for note in config_notes(config, total=total, window=window)]
 
 
 def config_notes(config: TrainConfig, *, total: int, window: int | None) -> list[str]:

@@ -26,7 +26,7 @@ def test_a_runs_identity_is_its_config_its_data_and_its_base(
         config = training_runs.make_config(tmp_path / directory, tiny_base, rows, runs="runs", **changes)
         data = config.data.model_copy(update={"train": config.data.train})
         files = find_base(config.base.model, config.base.revision)
-        found = identity_of(config, files, load_sources(data))
+        found = identity_of(config.model_dump(mode="json"), files, load_sources(data))
         return found.model_copy(update={"config": {**found.config, "data": None}})
 
     rows = records[:5] if changes.pop("data__train", None) else records

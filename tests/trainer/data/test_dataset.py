@@ -47,7 +47,7 @@ def test_holding_everything_out_is_refused(config: TrainConfig, tokenizer: PreTr
 
 def test_the_record_names_sources_template_and_counts(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     data = load_training_data(config, tokenizer, quiet=True)
-    record = data_record(data, config, tokenizer)
+    record = data_record(data, config.data, tokenizer)
     assert (record.train_rows, record.validation_rows, record.supervised_tokens) == (60, 4, 60 * 7)
     assert record.sources[0].sha256 == data.sources[0].sha256
     assert record.template_sha256 == COMMONSENSE_170K.sha256
@@ -55,6 +55,6 @@ def test_the_record_names_sources_template_and_counts(config: TrainConfig, token
 
 def test_a_chats_template_is_known_by_its_text(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     data = load_training_data(config, tokenizer, quiet=True)
-    record = data_record(data, with_data(config, format="messages"), tokenizer)
+    record = data_record(data, with_data(config, format="messages").data, tokenizer)
     assert record.template == "chat"
     assert record.template_sha256 == hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
