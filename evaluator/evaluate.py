@@ -17,7 +17,7 @@ from evaluator.scoring.metrics import macro_average, majority_floor, score_task
 from evaluator.scoring.samples import documents_sha256, generation_sha256, prompts_sha256, read_samples, to_jsonl
 from evaluator.subject import Subject
 from evaluator.tasks.load import FEWSHOT_SEED, LoadedTasks
-from evaluator.tasks.suites import Counting
+from evaluator.tasks.suites import Counting, Suite
 from evaluator.tasks.trained_as_scored import prompt_notes
 from schemas.evaluation.eval_report import EvalReport, Sample, TaskRecord, Variant
 
@@ -72,12 +72,20 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
         seed=FEWSHOT_SEED,
         tasks=records,
         macro={variant: macro_average(records, variant) for variant in asked},
+        groups=_groups(loaded.suite, records),
         samples_sha256=hashlib.sha256(jsonl).hexdigest(),
         seconds=time.monotonic() - started,
         versions=versions(),
     )
     counts = [(answers.asked, answers.seconds) for answers in asked.values()]
     return Evaluation(report, samples, jsonl, sum(n for n, _ in counts), sum(seconds for _, seconds in counts))
+
+
+def _groups(suite: Suite, records: Mapping[str, TaskRecord]) -> dict[str, tuple[str, ...]]:
+    """The suite's groups, of the tasks that were scored."""
+    groups = suite.own.groups if suite.own is not None else {}
+    scored = {name: tuple(task for task in tasks if task in records) for name, tasks in groups.items()}
+    return {name: tasks for name, tasks in scored.items() if tasks}
 
 
 def _variants(subject: Subject, settings: Settings) -> list[Variant]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
 from rich.table import Table
 
 from schemas.evaluation.eval_report import EvalReport, TaskScore
@@ -29,6 +32,8 @@ def score_table(report: EvalReport) -> Table:
         f"{100 * report.macro[variant]:.1f}" if variant in report.macro else "-" for variant in ("base", "adapter")
     ]
     table.add_section()
+    for name, tasks in report.groups.items():
+        table.add_row(f"mean of {name}", "", *_means(report, tasks), "", "", "", "")
     table.add_row("macro average", "", *macro, "", "", "", "")
     if len(report.tasks) > 1:
         table.add_row("all items", *_all_items(report), "", "", "", "")
@@ -40,9 +45,20 @@ def _all_items(report: EvalReport) -> list[str]:
     items = sum(next(iter(record.variants.values())).total for record in report.tasks.values())
     cells = [str(items)]
     for variant in ("base", "adapter"):
-        given = [record.variants[variant].correct for record in report.tasks.values() if variant in record.variants]
-        cells.append(f"{100 * sum(given) / items:.1f}" if given else "-")
+        given = [record.variants[variant] for record in report.tasks.values() if variant in record.variants]
+        points = sum(score.score * score.total for score in given)
+        cells.append(f"{100 * points / items:.1f}" if given else "-")
     return cells
+
+
+def _means(report: EvalReport, tasks: Sequence[str]) -> list[str]:
+    """Unweighted mean score of each variant over some tasks."""
+    return [
+        f"{100 * fmean(report.tasks[task].variants[variant].score for task in tasks):.1f}"
+        if variant in report.macro
+        else "-"
+        for variant in ("base", "adapter")
+    ]
 
 
 def _percent(score: TaskScore | None) -> str:

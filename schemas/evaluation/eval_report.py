@@ -131,6 +131,8 @@ class EvalReport(Document):
     """By lm-eval task name."""
     macro: dict[Variant, Fraction]
     """Unweighted mean of the tasks' scores, by variant."""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Tasks that belong together, by the group's name, where the suite has groups."""
     samples_sha256: Sha256
     """Hash of samples.jsonl."""
     seconds: float

@@ -238,6 +238,17 @@ class SuiteFile(Document):
     """What it measures; a report's `protocol` begins with it."""
     tasks: Annotated[dict[TaskName, Task], Field(min_length=1)]
     """By name. The suite's score is the unweighted mean of theirs."""
+    groups: dict[TaskName, Annotated[tuple[TaskName, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """Tasks that belong together, by the group's name; each group has a mean of its own beside the suite's."""
+
+    @model_validator(mode="after")
+    def _groups_are_of_tasks(self) -> Self:
+        for name, members in self.groups.items():
+            unknown = [task for task in members if task not in self.tasks]
+            if unknown or len(set(members)) != len(members):
+                found = f"names the task {unknown[0]}, which is not there" if unknown else "names a task twice"
+                raise ValueError(f"groups.{name} {found}")
+        return self
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:

@@ -25,3 +25,10 @@ def test_all_items_weigh_large_tasks_more_and_the_macro_average_does_not(evaluat
     rows = {tuple(line[:2]): line for line in shown(evaluation(tmp_path / "run", tasks))}
     assert rows["macro", "average"][2:4] == ["0.0", "50.0"]
     assert rows["all", "items"][2:5] == ["10", "0.0", "10.0"]
+
+
+def test_a_group_of_tasks_has_a_mean_of_its_own(evaluation, tmp_path):
+    tasks = {name: {"base": [0, 0], "adapter": [1, right]} for name, right in (("a", 0), ("b", 1), ("c", 0.5))}
+    rows = shown(evaluation(tmp_path / "run", tasks, groups={"desk": ("a", "b")}))
+    assert ["mean", "of", "desk", "0.0", "75.0"] in rows
+    assert next(line for line in rows if line[:2] == ["all", "items"])[2:5] == ["6", "0.0", "75.0"]

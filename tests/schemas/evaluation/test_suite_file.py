@@ -49,3 +49,9 @@ def test_a_suite_without_tasks_and_a_task_s_name_with_a_dot_are_refused() -> Non
         suite()
     with pytest.raises(UserError, match="should match pattern"):
         suite(**{"a.b": OWN})
+
+
+@pytest.mark.parametrize("members", [["own", "other"], ["own", "own"], []])
+def test_a_group_is_of_tasks_that_are_there_each_once(members: list[str]) -> None:
+    with pytest.raises(UserError, match=r"groups\.desk"):
+        SuiteFile.parse({"name": "mine", "tasks": {"own": OWN}, "groups": {"desk": members}}, where="suite.yaml")
