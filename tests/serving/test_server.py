@@ -1,5 +1,10 @@
 """The served adapters, asked through the official client, as a user would. One server for all of it."""
 
+import contextlib
+import json
+import socket
+import time
+
 import httpx
 import openai
 import pytest
@@ -137,6 +142,39 @@ def test_a_malformed_request_is_400(http, body):
     answer = http.post("/v1/completions", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 404, 422), answer.text
     assert answer.headers["x-request-id"]
+
+
+def test_a_schema_shapes_the_answer(client):
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"enum": ["yes", "no"]}}}
+    assert json.loads(complete(client, "echo", extra_body={"response_format": form}).text) in ("yes", "no")
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        {"grammar": "root ::= root"},
+        {"json": {"$ref": "#"}},
+        {"json": {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}},
+        {"regex": "(.{1,3000}){1,3000}"},
+        {"regex": ".*" * 2000},
+        {"regex": "[^\\s\\S]"},
+        {"json": {"type": "array", "items": {"type": "string"}, "uniqueItems": True}},
+    ],
+)
+def test_a_grammar_that_cannot_be_used_is_400_and_stops_nobody(http, constraint):
+    body = {"model": "echo", "prompt": "x", "max_tokens": 8}
+    assert http.post("/v1/completions", json=body | {"structured_outputs": constraint}).status_code == 400
+    assert http.post("/v1/completions", json=body | {"structured_outputs": {"choice": ["y"]}}).status_code == 200
+    assert http.get("/ready").status_code == 200
+
+
+def test_a_client_whose_headers_do_not_end_is_cut(endpoint):
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=60) as client:
+        client.sendall(b"GET /ready HTTP/1.1\r\nx: ")
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert 5 < time.monotonic() - started < 40
 
 
 def test_a_prompt_longer_than_the_context_is_400_and_a_huge_body_413(http):

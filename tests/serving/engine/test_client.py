@@ -95,3 +95,19 @@ def test_an_engine_that_died_is_not_waited_for(client):
 @pytest.mark.parametrize(("host", "asked"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("10.0.0.1", "10.0.0.1")])
 def test_a_server_on_all_interfaces_is_asked_on_loopback(host, asked):
     assert local_address(host, 8000) == f"http://{asked}:8000"
+
+
+def test_its_requests_are_computed_before_those_of_clients_that_wait(client):
+    client.log_probabilities("adapter", [5, 6])
+    list(client.stream_greedily("adapter", [1], 2))
+    assert all(body["priority"] < 0 for _, _, body in Handler.asked)
+    assert len(Handler.asked) == 2
+
+
+def test_every_answer_is_told_and_no_refusal(client):
+    told = []
+    client.answered = lambda: told.append(1)
+    client.context_length()
+    with pytest.raises(UserError):
+        client.log_probabilities("absent", [1, 2])
+    assert told == [1]
