@@ -115,10 +115,11 @@ def test_a_contrast_that_names_its_baseline_in_both_words_is_refused() -> None:
 def test_an_old_report_and_its_samples_name_who_answered() -> None:
     report = read(OLD / "eval_report-1.json")
     assert isinstance(report, EvalReport)
-    assert set(report.tasks["boolq"].variants) == {"base", "adapter"} == set(report.macro)
-    samples = [Sample.model_validate_json(line) for line in (OLD / "samples-1.jsonl").read_bytes().splitlines()]
-    right = sum(sample.value for sample in samples if sample.variant == "adapter")
-    assert right == report.tasks["boolq"].variants["adapter"].correct
+    assert all(set(record.variants) == {"base", "adapter"} for record in report.tasks.values())
+    lines = (OLD / "samples-1.jsonl").read_bytes().splitlines()
+    samples = [Sample.model_validate_json(line) for line in lines]
+    assert [sample.variant for sample in samples] == [json.loads(line)["arm"] for line in lines]
+    assert [sample.value for sample in samples] == [float(sample.outcome == "correct") for sample in samples]
 
 
 def test_an_old_verdict_s_opponents_are_its_baselines() -> None:
@@ -126,5 +127,5 @@ def test_an_old_verdict_s_opponents_are_its_baselines() -> None:
     assert isinstance(verdict, Verdict)
     assert [(one.baselines, one.baseline_variant) for one in verdict.comparisons] == [
         (("base",), "base"),
-        (("lora",), "adapter"),
+        (("quickstart-lora",), "adapter"),
     ]
