@@ -28,7 +28,7 @@ ELSEWHERE = {
 }
 
 
-def test_file_of(module: Path) -> Path:
+def mirrored(module: Path) -> Path:
     return Path("tests") / module.parent / f"test_{module.stem.strip('_')}.py"
 
 
@@ -38,7 +38,7 @@ def modules() -> list[Path]:
 
 
 def test_every_module_has_a_test_file_of_its_name():
-    bare = [str(module) for module in modules() if not (ROOT / test_file_of(module)).is_file()]
+    bare = [str(module) for module in modules() if not (ROOT / mirrored(module)).is_file()]
     assert sorted(set(bare) - set(ELSEWHERE)) == []
 
 
@@ -46,6 +46,6 @@ def test_the_exceptions_are_few_true_and_tested_where_they_say():
     assert len(ELSEWHERE) <= 15
     for module, where in ELSEWHERE.items():
         assert (ROOT / module).is_file(), module
-        assert not (ROOT / test_file_of(Path(module))).is_file(), f"{module} has a test file now"
+        assert not (ROOT / mirrored(Path(module))).is_file(), f"{module} has a test file now"
         named = where.split()[0].rstrip(":,;")
         assert (ROOT / named).exists(), f"{module}: {named}"
