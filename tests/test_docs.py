@@ -135,7 +135,7 @@ def test_every_relative_link_leads_somewhere(page):
 def test_every_file_named_in_a_page_is_here(page):
     roots = "schemas|trainer|evaluator|serving|studies|configs|docker|docs|tests"
     for path in re.findall(rf"(?<![\w/.-])((?:{roots})/[\w./-]*\w/?)(?![\w*{{<])", page.read_text()):
-        if not re.match(r"(trainer|evaluator|serving|studies)/(x|mine)\b|docker/ci", path):
+        if path != "configs/x.yaml":
             assert (ROOT / path).exists(), path
 
 
@@ -186,6 +186,7 @@ def texts_of(path: Path) -> list[str]:
 
 def test_no_code_cites_a_document_that_is_not_here():
     """`method.md` means docs/method.md; issues, designs and other people's folders mean nothing to a reader of this tree."""
+    written = {"summary.md", "verdict.md", "notes.md"}  # by commands, or by a test
     cited = re.compile(r"\b[\w./-]+\.md\b|\bissue \d+|\bdesign/|\bshared/design")
     guilty = []
     for path in (one for package in (*SUBCOMMANDS, "tests", "docker") for one in (ROOT / package).rglob("*")):
@@ -193,6 +194,6 @@ def test_no_code_cites_a_document_that_is_not_here():
             continue
         for word in cited.findall(path.read_text()):
             here = [ROOT / word, path.parent / word, ROOT / "docs" / word, ROOT / "configs/bench/results" / word]
-            if not any(one.is_file() for one in here):
+            if Path(word).name not in written and not any(one.is_file() for one in here):
                 guilty.append(f"{path.relative_to(ROOT)}: {word}")
     assert guilty == []

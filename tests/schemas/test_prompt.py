@@ -1,4 +1,4 @@
-"""The published prompts, to the byte (commonsense_protocol.md, sections 2.3 and 2.4)."""
+"""The published prompts, to the byte."""
 
 from schemas.prompt import COMMONSENSE_170K, TEMPLATES
 

@@ -1,1 +1,1 @@
-"""Task files of the published commonsense protocol (commonsense_protocol.md, section 2): greedy and beam4."""
+"""Task files of the published commonsense protocol: greedy and beam4."""
