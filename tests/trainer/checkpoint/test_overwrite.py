@@ -115,9 +115,9 @@ def test_an_overwrite_that_is_cut_off_leaves_the_earlier_adapter_and_goes_on_wit
     step: int,
 ) -> None:
     straight = training_runs.run(configure(seed=1, name="straight"))
-    overwrite_crashes(loop, "advance", call=step)
+    overwrite_crashes(loop, "after_step", call=step)
     assert read_adapter(finished.adapter).manifest.seed == 0
-    crash_in(monkeypatch, loop, "advance", call=7 - (step - 1) // 2 * 2)  # one step more than are left
+    crash_in(monkeypatch, loop, "after_step", call=7 - (step - 1) // 2 * 2)  # one step more than are left
     training_runs.run(configure(seed=1), overwrite=True)
     assert training_runs.adapter_sha256(finished) == training_runs.adapter_sha256(straight)
 
@@ -133,7 +133,7 @@ def test_a_replacement_that_is_cut_off_is_ended_by_the_next_call_whatever_it_ask
 ) -> None:
     overwrite_crashes(overwrite, point)
     read_adapter(finished.adapter)
-    crash_in(monkeypatch, loop, "advance")  # no step is taken again
+    crash_in(monkeypatch, loop, "after_step")  # no step is taken again
     training_runs.run(configure(seed=1))
     assert read_adapter(finished.adapter).manifest.seed == 1
 
@@ -144,7 +144,7 @@ def test_an_overwrite_begun_with_another_config_is_forgotten(
     training_runs: ModuleType,
     overwrite_crashes: Callable[..., None],
 ) -> None:
-    overwrite_crashes(loop, "advance", call=5)
+    overwrite_crashes(loop, "after_step", call=5)
     training_runs.run(configure(seed=2), overwrite=True)
     assert read_adapter(finished.adapter).manifest.seed == 2
 
