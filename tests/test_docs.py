@@ -95,7 +95,15 @@ def test_every_option_of_a_shown_command_exists(command):
 def test_every_option_named_in_the_prose_exists(page):
     ours = frozenset().union(*map(every_option, ("trainer", "evaluator", "serving", "studies")))
     others = {"--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--master-port", "--entrypoint"}
-    others |= {"--rm", "--no-deps", "--profile", "--volumes", "--force", "--quiet"}  # docker's and torchrun's
+    others |= {
+        "--generation-config",
+        "--rm",
+        "--no-deps",
+        "--profile",
+        "--volumes",
+        "--force",
+        "--quiet",
+    }  # vLLM's, docker's and torchrun's
     text = re.sub(r"^.*(docker compose|torchrun|openssl|kubectl).*$", "", page.read_text(), flags=re.MULTILINE)
     named = {word.rstrip(".") for word in re.findall(r"(?<![\w-])--[a-zA-Z][\w.-]*", text) if not word.endswith("-")}
     assert named - ours - others - {"--section.key"} == set()
