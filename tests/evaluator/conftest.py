@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The benchmark files themselves."""
-    directory = Path(os.environ.get("ECHO_LORA_DATA", ROOT.parent / "shared" / "data"))
+    directory = Path(os.environ.get("BENCHMARK_DATA", ROOT.parent / "shared" / "data"))
     if not directory.is_dir():
-        pytest.skip(f"no benchmark files at {directory}; set ECHO_LORA_DATA to their directory")
+        pytest.skip(f"no benchmark files at {directory}; set BENCHMARK_DATA to their directory")
     return directory
 
 
