@@ -19,7 +19,8 @@ def test_every_service_is_confined(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    profile = ["seccomp:evaluator/sandbox/seccomp.json"] if name == "sandbox" else []
+    assert service["security_opt"] == ["no-new-privileges:true", *profile]
     assert service["pids_limit"] > 0
     assert not {"privileged", "cap_add", "devices", "pid", "userns_mode"} & set(service)
     assert service.get("network_mode") != "host"

@@ -50,7 +50,8 @@ def test_a_score_that_does_not_follow_from_its_samples_is_refused(runs: Runs, po
     ("change", "message"),
     [
         (lambda report: report.update(schema_version="0"), "schema version '0'"),
-        (lambda report: report["macro"].update(adapter=float("nan")), "macro.adapter"),
+        (lambda report: report["macro"].update(adapter=float("nan")), "NaN is no JSON"),
+        (lambda report: report["macro"].update(adapter=1.5), r"macro\.adapter"),
         (lambda report: report.update(tasks={}), "tasks: Dictionary should have at least 1 item"),
         (lambda report: report.update(surprise=1), "surprise: unknown key"),
     ],

@@ -22,4 +22,4 @@ def test_markdown_leads_with_the_decision_and_says_why(runs: Runs) -> None:
 
 def test_bars_and_tags_in_a_cell_stay_text() -> None:
     text = table(("a", "b"), [("1 | 2", "<script>")])
-    assert text.splitlines()[2] == "| 1 \\| 2 | &lt;script> |"
+    assert text.splitlines()[2] == "| 1 \\| 2 | &lt;script&gt; |"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from schemas.studies.study_report import StudyReport
-from studies.analysis.page import headline, heat_map, study_page
+from studies.analysis.page import curves_of, headline, heat_map, study_page
 from studies.analysis.results import Results
 
 
 def test_the_page_holds_the_findings_and_fetches_nothing(report: StudyReport, results: Results) -> None:
-    text = study_page(report, results)
+    text = study_page(report, curves_of(results))
     assert report.contrasts[0].sentence in text
     assert text.count("<svg") == 2  # no metrics, so no learning curves
     assert "default-src 'none'" in text

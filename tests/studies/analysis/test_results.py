@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UserError
-from schemas.studies.study_plan import ChosenRates
+from schemas.studies.study_plan import ChosenRates, StudyPlan
 from studies.analysis.results import read_results
 from tests.studies.analysis.study_results import OLD
 
@@ -17,8 +17,9 @@ from tests.studies.analysis.study_results import OLD
 def directory(tmp_path: Path) -> Path:
     """A study that was registered, its rates chosen, and nothing trained."""
     results = Path(__file__).parents[3] / "configs" / "studies" / "results" / "repeat"
-    for name in ("study_plan.json", "learning_rates.json"):
-        shutil.copy(results / name, tmp_path / name)
+    shutil.copy(results / "study_plan.json", tmp_path)
+    plan = StudyPlan.read(tmp_path / "study_plan.json")
+    ChosenRates(protocol_sha256=plan.protocol_sha256, rates=()).write(tmp_path / "learning_rates.json")
     return tmp_path
 
 

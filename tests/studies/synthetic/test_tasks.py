@@ -28,6 +28,7 @@ PUBLISHED_FORMATS = {
     "ARC-Easy": r"Please choose the correct answer to the question: [^\n]+\n\nAnswer1: [^\n]+ Answer2: [^\n]+ Answer3: [^\n]+ "
     r"Answer4: [^\n]+\n\nAnswer format: answer1/answer2/answer3/answer4",
 }
+PUBLISHED_FORMATS["openbookqa"] = PUBLISHED_FORMATS["ARC-Challenge"] = PUBLISHED_FORMATS["ARC-Easy"]
 
 
 @cache
