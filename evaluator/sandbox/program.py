@@ -14,21 +14,18 @@ LONGEST_PROGRAM = 2**20
 
 @dataclass(frozen=True)
 class Program:
-    """One completion of one HumanEval-like task.
-
-    Attributes:
-        name: names it in results and messages, such as `HumanEval/0`.
-        prompt: the task's own text: imports, helper functions, signature and docstring. Tests see it too.
-        completion: what the model wrote after the prompt.
-        test: source that defines `check(candidate)`.
-        entry_point: name of the function under test.
-    """
+    """One completion of one HumanEval-like task."""
 
     name: str
+    """Names it in results and messages, such as `HumanEval/0`."""
     prompt: str
+    """The task's own text: imports, helper functions, signature and docstring. Tests see it too."""
     completion: str
+    """What the model wrote after the prompt."""
     test: str
+    """Source that defines `check(candidate)`."""
     entry_point: str
+    """Name of the function under test."""
 
     @property
     def source(self) -> str:
@@ -38,19 +35,16 @@ class Program:
 
 @dataclass(frozen=True)
 class ProgramResult:
-    """The verdict on one program.
-
-    Attributes:
-        name: the program's.
-        outcome: passed every test; failed one, or broke; or went past a limit of time.
-        detail: the reason in a few words. It may quote the program's own error text, so it is no evidence.
-        seconds: wall time from the start of its process to the verdict.
-    """
+    """The verdict on one program."""
 
     name: str
+    """The program's."""
     outcome: Literal["passed", "failed", "timed_out"]
+    """Passed every test; failed one, or broke; or went past a limit of time."""
     detail: str
+    """The reason in a few words. It may quote the program's own error text, so it is no evidence."""
     seconds: float
+    """Wall time from the start of its process to the verdict."""
 
     @property
     def passed(self) -> bool:
