@@ -33,6 +33,7 @@ def test_vllm_gives_what_it_gives_to_a_prompt_per_choice(tiny_base):
 
 
 @pytest.mark.vllm
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # vLLM's own, on import
 def test_an_adapter_takes_the_smallest_slot_that_holds_it():
     from evaluator.backends.vllm_engine import _slot
     from schemas.errors import UserError
