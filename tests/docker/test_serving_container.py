@@ -107,7 +107,7 @@ def serving(engine, runs):
 
 
 def test_the_container_hands_out_its_attestation(serving):
-    document = serving.attestation.attest()
+    document = serving.attestation()
     assert document["outcome"] == "live"
     assert document["concurrent_models"] == [LORA, "runs/base"]
 
@@ -123,7 +123,7 @@ def test_a_changed_adapter_file_is_noticed(serving, runs):
 
 
 def test_after_kill_9_of_the_engine_the_container_restarts_and_attests_again(serving):
-    before = serving.attestation.attest()["created"]
+    before = serving.attestation()["created"]
     assert "killed" in serving.compose("exec", "-T", "serving", "python", "-c", KILL_ENGINE)
     deadline = time.monotonic() + 120
     while serving.container()["RestartCount"] == 0:
@@ -131,7 +131,7 @@ def test_after_kill_9_of_the_engine_the_container_restarts_and_attests_again(ser
         time.sleep(0.5)
     serving.wait("/ready", 200)
     assert serving.container()["RestartCount"] == 1
-    document = serving.attestation.attest()
+    document = serving.attestation()
     assert (document["outcome"], document["created"] > before) == ("live", True)
 
 
@@ -159,7 +159,7 @@ def test_an_echo_dora_adapter_answers_merged_with_its_parity(serving):
     arguments = [f"runs/{DORA}", "--host", "0.0.0.0", "--port", "8000", "--ungated"]
     serving.compose("run", "--detach", "--no-deps", "--service-ports", "serving", *arguments)
     serving.wait("/ready", 200)
-    document = serving.attestation.attest()
+    document = serving.attestation()
     print(document["parity"], [probe["adapter_difference"] for probe in document["probes"]])
     assert (document["outcome"], document["merged"]) == ("live", True)
     assert document["parity"]["log_probabilities"] < 1e-3
