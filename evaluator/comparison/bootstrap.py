@@ -87,25 +87,16 @@ def resample_mean(
     return Distribution(estimate, draws.clip(*bounds), float(draws.std()))
 
 
-def resample_task(
-    name: str,
-    values: Array,
-    clusters: Sequence[object],
-    *,
-    bounds: tuple[float, float],
-    resamples: int,
-    generator: np.random.Generator,
-) -> Distribution:
-    """`resample_mean` of one task's values, for a task that has some.
+def require_scores(task: str, values: Array) -> None:
+    """Refuses a task that nothing can be learned from.
 
     Raises:
         UserError: the task is empty, or a value is not a number.
     """
     if not len(values):
-        raise UserError(f"the task {name} has no items", where=name, fix="evaluate again")
+        raise UserError(f"the task {task} has no items", where=task, fix="evaluate again")
     if not np.isfinite(values).all():
-        raise UserError(f"the task {name} holds a score that is not a number", where=name, fix="evaluate again")
-    return resample_mean(values, clusters, bounds=bounds, resamples=resamples, generator=generator)
+        raise UserError(f"the task {task} holds a score that is not a number", where=task, fix="evaluate again")
 
 
 def _nothing_known(

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, resample_task
+from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, require_scores, resample_mean
 from evaluator.comparison.clusters import clusters_of
 from evaluator.comparison.comparability import require_comparable
 from evaluator.comparison.scored_run import ScoredRun
@@ -161,9 +161,8 @@ def _task_pair(
     first = candidates[0].samples(task)
     clusters = clusters_of(first[item] for item in items)
     difference = groups[0].mean(axis=0) - groups[1].mean(axis=0)
-    distribution = resample_task(
-        task, difference, clusters, bounds=(-1.0, 1.0), resamples=resamples, generator=generator
-    )
+    require_scores(task, difference)
+    distribution = resample_mean(difference, clusters, bounds=(-1.0, 1.0), resamples=resamples, generator=generator)
     return TaskPair(groups[0], groups[1], clusters, distribution)
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from evaluator.comparison.bootstrap import Distribution, macro_average, resample_task
+from evaluator.comparison.bootstrap import Distribution, macro_average, require_scores, resample_mean
 from evaluator.comparison.clusters import clusters_of
 from evaluator.comparison.paired import PairedResult, Resampling
 from evaluator.comparison.scored_run import ScoredRun
@@ -198,8 +198,9 @@ def own_macro(scored_run: ScoredRun, settings: Resampling) -> Distribution:
 def _own_task(scored_run: ScoredRun, name: str, settings: Resampling, generator: np.random.Generator) -> Distribution:
     samples = scored_run.samples(name).values()
     values = np.array([sample.value for sample in samples])
-    return resample_task(
-        name, values, clusters_of(samples), bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator
+    require_scores(name, values)
+    return resample_mean(
+        values, clusters_of(samples), bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator
     )
 
 

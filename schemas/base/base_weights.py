@@ -30,7 +30,7 @@ def read_shapes(directory: Path) -> Shapes:
         UserError: an adapter or a second checkpoint lies beside the model, a shard or the index is missing, or a file is
             damaged.
     """
-    _refuse_company(directory)
+    _refuse_other_models(directory)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in checkpoint_files(directory):
         for name, shape in _shapes_of(file):
@@ -120,7 +120,7 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(name[:200] for name in names[:most]) + rest
 
 
-def _refuse_company(directory: Path) -> None:
+def _refuse_other_models(directory: Path) -> None:
     """transformers puts an adapter that it finds on the model, and vLLM reads every weight file where it finds no index."""
     adapter = [name for name in _ADAPTER if (directory / name).exists()]
     if adapter:

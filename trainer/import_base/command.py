@@ -10,10 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from schemas.base.base_weights import require_matching
-from schemas.base.find_base import HUB_FILES
-from schemas.base.hub import go_offline_if_unreachable
+from schemas.base.find_base import find_base
 from schemas.errors import OK, UserError
-from trainer.import_base.convert import convert
+from trainer.import_base.convert import convert, written_whole
 from trainer.import_base.known_bases import KNOWN_BASES, KnownBase
 from trainer.import_base.package_index import gguf_of
 
@@ -58,22 +57,16 @@ def main(argv: list[str]) -> int:
 
 def _from_hub(base: KnownBase, directory: Path, console: Console) -> bool:
     """Copies the hub's snapshot; False where the hub does not answer."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     from trainer.model.base_shape import read_shape
 
-    go_offline_if_unreachable()
     try:
-        snapshot = Path(snapshot_download(base.repository, allow_patterns=list(HUB_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
-        console.print("the hub does not answer; taking the package index's copy", highlight=False)
+        snapshot = find_base(base.repository).directory
+    except UserError as error:
+        console.print(f"{error.what}; taking the package index's copy", highlight=False, soft_wrap=True)
         return False
-    staged = directory.with_name(f".{directory.name}.importing")
-    shutil.rmtree(staged, ignore_errors=True)
-    shutil.copytree(snapshot, staged)  # follows the cache's links
-    require_matching(read_shape(staged).skeleton, staged)
-    os.replace(staged, directory)
+    with written_whole(directory) as staged:
+        shutil.copytree(snapshot, staged, dirs_exist_ok=True)  # follows the cache's links
+        require_matching(read_shape(staged).skeleton, staged)
     console.print(f"{directory}: {base.repository} at {snapshot.name}", highlight=False, soft_wrap=True)
     return True
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -27,17 +29,27 @@ def convert(file: Path, directory: Path, dtype: Dtype, console: Console) -> Gguf
     with console.status(f"Reading {file.name}"):
         layout = require_whole_llama(file)
     _require_room(layout, dtype, directory)
+    with written_whole(directory) as staged:
+        _write(file, staged, dtype)
+    return layout
+
+
+@contextmanager
+def written_whole(directory: Path) -> Iterator[Path]:
+    """A directory to fill beside the one that is wanted, whose name it takes once it is filled and on the disk."""
     staged = directory.with_name(f".{directory.name}.importing")
     shutil.rmtree(staged, ignore_errors=True)  # of an import that was stopped; nobody else writes that name
     staged.mkdir(parents=True)
     try:
-        _write(file, staged, dtype)
+        yield staged
+        for written in staged.iterdir():
+            with written.open("rb") as handle:
+                os.fsync(handle.fileno())
         os.replace(staged, directory)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
     sync_directory(directory.parent)
-    return layout
 
 
 def _write(file: Path, directory: Path, dtype: Dtype) -> None:
@@ -52,9 +64,6 @@ def _write(file: Path, directory: Path, dtype: Dtype) -> None:
     model.config._name_or_path = ""
     model.save_pretrained(directory)
     AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(directory)
-    for written in directory.iterdir():
-        with written.open("rb") as handle:
-            os.fsync(handle.fileno())
 
 
 def _require_room(layout: GgufLayout, dtype: Dtype, directory: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evaluator.commands import gate
-from evaluator.comparison.bootstrap import resample_task
+from evaluator.comparison.bootstrap import require_scores
 from evaluator.tasks.suites import SUITES
 from schemas.errors import UserError
 from schemas.evaluation.decision import decide, worst
@@ -222,6 +222,5 @@ def test_one_question_under_two_tasks_is_refused(
     ("values", "fault"), [(np.array([]), "boolq has no items"), (np.array([np.nan]), "boolq holds a score that is not")]
 )
 def test_a_task_without_numbers_is_an_error_with_its_name(values: np.ndarray, fault: str) -> None:
-    generator = np.random.default_rng(0)
     with pytest.raises(UserError, match=fault):
-        resample_task("boolq", values, range(len(values)), bounds=(0.0, 1.0), resamples=10, generator=generator)
+        require_scores("boolq", values)

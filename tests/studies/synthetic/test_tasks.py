@@ -3,13 +3,13 @@
 import json
 import re
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from studies.synthetic.tasks import TASK_SETS, TASKS, Split, make_records, make_tasks, make_validation
+from studies.synthetic.tasks import TASK_SETS, TASKS, make_tasks, make_validation
 from studies.synthetic.world import World, make_world
+from tests.studies.synthetic.records import records
 
 QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart"
 SPLITS = [
@@ -29,11 +29,6 @@ PUBLISHED_FORMATS = {
     r"Answer4: [^\n]+\n\nAnswer format: answer1/answer2/answer3/answer4",
 }
 PUBLISHED_FORMATS["openbookqa"] = PUBLISHED_FORMATS["ARC-Challenge"] = PUBLISHED_FORMATS["ARC-Easy"]
-
-
-@cache
-def records(task: str, split: Split, task_set: str = "quickstart") -> list[dict[str, str]]:
-    return make_records(make_world(), task, split, items=TASK_SETS[task_set].items)
 
 
 @pytest.fixture(scope="module", params=TASK_SETS)

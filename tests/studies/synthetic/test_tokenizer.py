@@ -1,28 +1,17 @@
 """The small tokenizer: a prompt has the same tokens alone and before its answer."""
 
-from functools import cache
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from studies.synthetic.tasks import TASK_SETS, Split, make_records
-from studies.synthetic.world import make_world
+from studies.synthetic.tasks import TASK_SETS
+from tests.studies.synthetic.records import records
 
 QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart"
 BASE = QUICKSTART / "base"
 S16 = " " * 16
 SENTENCE = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-
-
-@cache
-def records(task: str, split: Split, task_set: str = "quickstart") -> list[dict[str, str]]:
-    return make_records(make_world(), task, split, items=TASK_SETS[task_set].items)
-
-
-@pytest.fixture(scope="module", params=TASK_SETS)
-def task_set(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

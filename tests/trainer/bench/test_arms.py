@@ -11,23 +11,6 @@ from trainer.bench.abba import read_config
 from trainer.bench.arms import OurArm, StepTimer, TransformersArm, bench_base, make_arm
 from trainer.bench.workload import right_padded
 
-TINY = """
-device: cpu
-model: {hidden_size: 32, intermediate_size: 64, layers: 2, heads: 2, key_value_heads: 1, vocabulary: 200}
-workload: {batch_size: 2, prompt_tokens: [10, 14], answer_tokens: [2, 3]}
-adapter: {rank: 4, alpha: 8, dropout: 0}
-rounds: 1
-steps_per_visit: 1
-sweep: {supervised_shares: [0.3], lengths: [32], rounds: 1, arms: [lora, echo_lora]}
-"""
-
-
-@pytest.fixture
-def tiny_config(tmp_path: Path) -> Path:
-    path = tmp_path / "bench.yaml"
-    path.write_text(TINY)
-    return path
-
 
 def test_both_sides_run_the_fused_adamw(tiny_config: Path, tmp_path: Path) -> None:
     bench, cpu = read_config(tiny_config), torch.device("cpu")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from schemas.errors import OK, UserError
+from trainer.import_base import command
 from trainer.import_base.command import main
 
 
@@ -33,3 +36,25 @@ def test_a_directory_of_something_else_is_left_alone(gguf: Path, tmp_path: Path)
     with pytest.raises(UserError, match="holds no base"):
         main([str(gguf), str(tmp_path)])
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_the_hub_s_copy_is_taken_where_it_answers_and_left_whole(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_base", lambda name: SimpleNamespace(directory=tiny_base))
+    assert main(["smollm2-135m", str(tmp_path / "base")]) == OK
+    assert {path.name for path in (tmp_path / "base").iterdir()} == {path.name for path in tiny_base.iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+def test_a_snapshot_whose_weights_are_another_model_s_leaves_nothing(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_base, other)
+    config = other / "config.json"
+    config.write_text(config.read_text().replace('"num_hidden_layers": 4', '"num_hidden_layers": 5'))
+    monkeypatch.setattr(command, "find_base", lambda name: SimpleNamespace(directory=other))
+    with pytest.raises(UserError, match="not those of the model's architecture"):
+        main(["smollm2-135m", str(tmp_path / "base")])
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
