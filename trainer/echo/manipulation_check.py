@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from schemas.training.echo_check import EchoCheck
 from trainer.data.batch import Batch
 from trainer.data.dataloader import StepBatches
-from trainer.echo.injector import summary
+from trainer.echo.injector import another_samples, summary
 from trainer.echo.layer_pass import LayerPass, Norms, Paths, receivers_of, receiving_positions, whole_pass
 from trainer.echo.objective import Objective
 from trainer.loop.step import autocast
@@ -62,7 +62,7 @@ class _MeasuredForward(AdaptedForward):
         """As AdaptedForward's."""
         full_BTf = super().forward(module, active_adapter, x, result, **rest)
         assert self.sums is not None
-        plain_BTf = replace(self, injection=None)._plain(module, active_adapter, x, result)
+        plain_BTf = AdaptedForward(self.row_norm).forward(module, active_adapter, x, result)
         for name, value_BTf in (
             ("injected", full_BTf - plain_BTf),
             ("output", plain_BTf),
@@ -70,9 +70,6 @@ class _MeasuredForward(AdaptedForward):
         ):
             self.sums.add(name, value_BTf[self.receiving_BT].double().square().sum())
         return full_BTf
-
-    def _plain(self, module: LoraLinear, active_adapter: str, x: Tensor, result: Tensor) -> Tensor:
-        return AdaptedForward(self.row_norm, None).forward(module, active_adapter, x, result)
 
 
 def manipulation_check(objective: Objective, validation: StepBatches, accelerator: Accelerator) -> EchoCheck | None:
@@ -126,8 +123,9 @@ def _add_batch(paths: Paths, batch: Batch, norms: Norms, sums: _Sums) -> None:
 
     receiving_BT = receiving_positions(batch, paths.echo.positions)
     injections = paths.injections(plain_pass, receivers_of(receiving_BT))
+    others = {name: replace(one, vector=another_samples(one.vector)) for name, one in injections.items()}
     echo_RV = _echo_path(paths, batch, norms, injections, receiving_BT, sums)
-    another_RV = _echo_path(paths, batch, norms, _of_another_sample(injections), receiving_BT, None)
+    another_RV = _echo_path(paths, batch, norms, others, receiving_BT, None)
 
     targets_R = batch.input_ids[:, 1:][answers_BT]
     for name, logprobs_RV in (("plain", plain_RV), ("echo", echo_RV), ("another_echo", another_RV)):
@@ -154,15 +152,6 @@ def _echo_path(
                     measured = _MeasuredForward(norms.get(adapted.name), injection, receiving_BT, sums)
                     layer[index] = (adapted, measured)
     return _log_probabilities(paths, whole_pass(paths.backbone, LayerPass(forwards), batch), batch.before_completion)
-
-
-def _of_another_sample(injections: Mapping[str, Injection]) -> dict[str, Injection]:
-    """Each sample gets its predecessor's vectors; a batch of one gets none."""
-
-    def moved(vector_Bf: Tensor) -> Tensor:
-        return vector_Bf.roll(1, dims=0) if len(vector_Bf) > 1 else torch.zeros_like(vector_Bf)
-
-    return {name: replace(one, vector=moved(one.vector)) for name, one in injections.items()}
 
 
 def _log_probabilities(paths: Paths, hidden_BTd: Tensor, rows_BT: Tensor) -> Tensor:
