@@ -48,8 +48,8 @@ class Subject:
 
     @property
     def trained_with(self) -> str | None:
-        """The prompt template of the adapter's training; None for a base alone."""
-        return self.adapter.manifest.data.template if self.adapter else None
+        """The prompt template of the adapter's training; None for a base alone, or where nobody knows it."""
+        return self.adapter.manifest.trained_template if self.adapter else None
 
     def identity(self, variant: Variant) -> str:
         """What a variant's answers depend on: hashes of the base's parts and the adapter's files, never a name."""

@@ -35,9 +35,10 @@ class BaseModelRecord(BaseIdentity):
     architecture: str
     """Class name from the base's config.json, such as LlamaForCausalLM."""
     dtype: Literal["float32", "bfloat16", "float16"]
-    """Type the weights had in training."""
+    """Type the weights had in training; of an adopted adapter, the type it was proven in."""
     quantization: Literal["none", "nf4"]
-    """Storage of the frozen weights in training. The probes are of the unquantised base all the same."""
+    """Storage of the frozen weights in training, `none` for an adopted adapter. The probes are of the unquantised base all
+    the same."""
 
 
 class AdapterRecord(Section):
@@ -115,6 +116,25 @@ class TrainingRecord(Section):
     validation rows, under FSDP, and for adapters of releases that did not look."""
 
 
+class AdoptionRecord(Section):
+    """How an adapter that another tool trained was taken over (`python -m trainer adopt`)."""
+
+    base_as_named: str | None
+    """What its own adapter_config.json calls its base; None where it names none."""
+    config_sha256: Sha256
+    """Hash of adapter_config.json as it came."""
+    weights_sha256: Sha256
+    """Hash of adapter_model.safetensors as it came."""
+    peft_version: str | None
+    """Version of PEFT that wrote it, by its own account; None where it does not say."""
+    template: TemplateName | None
+    """Prompt template of its training, as the user told; None: unknown."""
+    rewritten: tuple[str, ...]
+    """What was rewritten so that it has one rank and one alpha, such as rsLoRA's scale; empty where nothing was."""
+    distance: Annotated[float, Field(ge=0)]
+    """Largest difference of a logit on the probes between the adapter as PEFT reads it and as it is kept here."""
+
+
 class Probe(Section):
     """Reference log-probabilities of one text under base and adapter: what a server must reproduce.
 
@@ -154,33 +174,57 @@ class AdapterManifest(Document):
     """The last file written into an adapter directory: without it, there is no adapter."""
 
     title: ClassVar[str] = "adapter manifest"
-    upgrades: ClassVar = {"1": _from_version_1}
+    upgrades: ClassVar = {"1": _from_version_1, "2": dict}
 
-    schema_version: Literal["2"] = "2"
+    schema_version: Literal["3"] = "3"
     """Version of this schema."""
     name: Name
     """The run's name, and the model name a server lists."""
     created: AwareDatetime
     """When the adapter was exported."""
     method: Method
-    """Training method. Deployed, echo_lora is a plain LoRA and echo_dora a plain DoRA."""
-    seed: Count
-    """The run's seed."""
-    config_sha256: Sha256
-    """Hash of the resolved TrainConfig (`TrainConfig.sha256`)."""
+    """Training method. Deployed, echo_lora is a plain LoRA and echo_dora a plain DoRA; an adopted adapter is one of the two."""
+    seed: Count | None
+    """The run's seed; None where the adapter was adopted: unknown."""
+    config_sha256: Sha256 | None
+    """Hash of the resolved TrainConfig (`TrainConfig.sha256`); None where the adapter was adopted: there is none."""
     base: BaseModelRecord
     """The base model."""
     adapter: AdapterRecord
     """The adapter's shape."""
     files: dict[str, FileRecord]
     """Every other file of the adapter directory, by name."""
-    data: DataRecord
-    """The training data."""
-    training: TrainingRecord
-    """The training."""
+    data: DataRecord | None
+    """The training data; None where the adapter was adopted: unknown."""
+    training: TrainingRecord | None
+    """The training; None where the adapter was adopted: unknown."""
+    adopted: AdoptionRecord | None = None
+    """How it was taken over from another tool; None where this trainer trained it."""
     probe_dtype: Literal["float32", "bfloat16", "float16"]
     """Type the probes were computed in."""
     probes: Annotated[tuple[Probe, ...], Field(min_length=1)]
     """Reference log-probabilities."""
     versions: dict[str, str]
     """Versions of Python and of the packages that shaped the result."""
+
+    @model_validator(mode="after")
+    def _says_how_it_was_made(self) -> Self:
+        known = {name for name in ("seed", "config_sha256", "data", "training") if getattr(self, name) is not None}
+        if self.adopted is None and len(known) < 4:
+            raise ValueError("only an adopted adapter has no seed, config_sha256, data or training")
+        if self.adopted is not None and known:
+            raise ValueError(f"an adopted adapter has no {', '.join(sorted(known))}: that is unknown")
+        return self
+
+    @property
+    def trained_template(self) -> TemplateName | None:
+        """Prompt template of its training; None: unknown."""
+        if self.data is not None:
+            return self.data.template
+        return self.adopted.template if self.adopted else None
+
+    @property
+    def own_training(self) -> TrainingRecord:
+        """The training of an adapter that this trainer trained."""
+        assert self.training is not None, "an adopted adapter's training is unknown"
+        return self.training

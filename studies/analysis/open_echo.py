@@ -25,7 +25,7 @@ def _closed(results: Results, base: str, arm: str, thresholds: OpenEcho) -> str 
     injects = str(config["method"]).startswith("echo_") and isinstance(echo, dict) and echo.get("content") != "none"
     if not injects:
         return None
-    checks = [run.manifest.training.echo for run in results.runs[base, arm].values()]
+    checks = [run.manifest.own_training.echo for run in results.runs[base, arm].values()]
     return why_closed(arm, checks, thresholds)
 
 

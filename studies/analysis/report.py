@@ -67,11 +67,11 @@ def _arm(results: Results, planned: PlannedArm) -> ArmOutcome:
         tasks={task: fmean(r.tasks[task].variants["adapter"].score for r in reports) for task in reports[0].tasks},
         unparsed=sum(score.unparsed for score in scores) / sum(score.total for score in scores),
         cost=planned.cost,
-        echo_steps=fmean(run.manifest.training.echo_steps for run in runs),
-        seconds=fmean(run.manifest.training.seconds for run in runs),
+        echo_steps=fmean(run.manifest.own_training.echo_steps for run in runs),
+        seconds=fmean(run.manifest.own_training.seconds for run in runs),
         device=_devices(runs),
     )
 
 
 def _devices(runs: Sequence[Run]) -> str:
-    return ", ".join(dict.fromkeys(run.manifest.training.device for run in runs))
+    return ", ".join(dict.fromkeys(run.manifest.own_training.device for run in runs))

@@ -99,7 +99,7 @@ class RunJob:
         """Macro accuracy, or without items the validation loss."""
         if self.items is None:
             manifest = self.manifest()
-            return manifest.training.validation_loss if manifest else None
+            return manifest.own_training.validation_loss if manifest else None
         report = self.report()
         return report.macro["adapter"] if report else None
 

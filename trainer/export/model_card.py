@@ -25,7 +25,17 @@ _ECHO = (
 
 def model_card(manifest: AdapterManifest, config: TrainConfig) -> str:
     """The card as Markdown with the hub's YAML front matter; it is published, so it names no place of this machine."""
-    return "\n".join((_front_matter(manifest), _summary(manifest, config), _use(manifest, config), _training(manifest, config), _limits(manifest)))  # fmt: skip
+    return _card(manifest, config.runs, _training(manifest, config))
+
+
+def adopted_card(manifest: AdapterManifest, runs: str | Path) -> str:
+    """The card of an adapter that another tool trained; what is unknown says so."""
+    return _card(manifest, runs, _adoption(manifest))
+
+
+def _card(manifest: AdapterManifest, runs: str | Path, origin: str) -> str:
+    run = f"{_public(runs)}/{manifest.name}"
+    return "\n".join((_front_matter(manifest), _summary(manifest), _use(manifest, run), origin, _limits(manifest)))
 
 
 def _front_matter(manifest: AdapterManifest) -> str:
@@ -48,7 +58,7 @@ def _public(path: str | Path) -> str:
     return place.name if place.is_absolute() or str(path).startswith("~") else str(path)
 
 
-def _summary(manifest: AdapterManifest, config: TrainConfig) -> str:
+def _summary(manifest: AdapterManifest) -> str:
     kind = "DoRA" if manifest.adapter.use_dora else "LoRA"
     method = _METHODS[manifest.method]
     article = "an" if method[0] in "EL" and method != "LoRA" else "a"
@@ -65,12 +75,13 @@ def _listing(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _use(manifest: AdapterManifest, config: TrainConfig) -> str:
-    run = f"{_public(config.runs)}/{manifest.name}"
+def _use(manifest: AdapterManifest, run: str) -> str:
+    template = manifest.trained_template
     prompt = {
         "chat": "Prompts go through the tokenizer's chat template.",
-    }.get(manifest.data.template, f"Prompts follow the template `{manifest.data.template}`; one in full:")
-    example = "" if manifest.data.template == "chat" else f"\n```text\n{manifest.probes[0].prompt}\n```\n"
+        None: "How its prompts were written in training is unknown.",
+    }.get(template, f"Prompts follow the template `{template}`; one in full:")
+    example = "" if template in ("chat", None) else f"\n```text\n{manifest.probes[0].prompt}\n```\n"
     serve = (
         "vLLM does not apply DoRA magnitudes on the fly, so the server merges them into a copy of the base first:"
         if manifest.adapter.use_dora
@@ -119,7 +130,8 @@ vllm serve {_public(manifest.base.name)} --enable-lora --max-lora-rank {max_lora
 
 
 def _training(manifest: AdapterManifest, config: TrainConfig) -> str:
-    training, data = manifest.training, manifest.data
+    training, data = manifest.own_training, manifest.data
+    assert data is not None, "a run of this trainer knows its data"
     sources = "\n".join(f"| `{_public(s.path)}` | {s.rows:,} | `{s.sha256[:16]}` |" for s in data.sources)
     epochs = f"{config.training.epochs:g}" if config.training.max_steps is None else "by steps"
     dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.dropped.items()) or "none"
@@ -146,6 +158,23 @@ Trained on {data.train_rows:,} examples per epoch; left out: {dropped}.
 """
 
 
+def _adoption(manifest: AdapterManifest) -> str:
+    adopted = manifest.adopted
+    assert adopted is not None, "an adopted adapter's manifest says how it was adopted"
+    named = f"`{_public(adopted.base_as_named)}`" if adopted.base_as_named else "not said"
+    return f"""## Where it comes from
+
+| | |
+|---|---|
+| trained by | another tool{f", with PEFT {adopted.peft_version}" if adopted.peft_version else ""} |
+| data, seed, steps and losses | unknown |
+| its own name for the base | {named} |
+| adapter_model.safetensors as it came | `{adopted.weights_sha256[:16]}` |
+| rewritten | {"; ".join(adopted.rewritten) or "nothing: the tensors are as they came"} |
+| largest difference of a logit by that | {adopted.distance:.2g} |
+"""
+
+
 def _loss(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4f} nats per supervised token"
 
@@ -153,8 +182,8 @@ def _loss(value: float | None) -> str:
 def _limits(manifest: AdapterManifest) -> str:
     return f"""## Limits
 
-- The losses above are all that training measured. Scores on tasks are in the run's evaluation reports, not here.
-- It belongs to the base weights whose fingerprint `manifest.json` records, and inherits that base's licence, biases and limits.
+- {"Nothing is known of its training" if manifest.adopted else "The losses above are all that training measured"}. Scores on tasks are in the run's evaluation reports, not here.
+- It {"was taken over for" if manifest.adopted else "belongs to"} the base weights whose fingerprint `manifest.json` records, and inherits that base's licence, biases and limits.
 - `manifest.json` holds the hash of every file and reference log-probabilities of {len(manifest.probes)} texts; a server that does not
   reproduce them is not serving this adapter.
 """
