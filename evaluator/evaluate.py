@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evaluator.backends.context_window import cap_new_tokens, context_window, cut_prompts
+from evaluator.judge.endpoint import JudgeEndpoint
+from evaluator.judge.judging import JudgedTask, judge_answers
 from evaluator.scoring.adapter_check import require_that_the_adapter_acts
 from evaluator.scoring.answers import Answers, LanguageModels, Settings, ask, progress_bars, versions
 from evaluator.scoring.humaneval import judge_completions, pass_at_k, require_an_isolating_runtime
@@ -22,7 +24,6 @@ from evaluator.tasks.trained_as_scored import prompt_notes
 from schemas.evaluation.eval_report import EvalReport, Sample, TaskRecord, Variant
 
 Asked = Mapping[Variant, Answers]
-TaskSamples = Mapping[Variant, Sequence[Sample]]
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     started = time.monotonic()
     if any(counting.programs for counting in loaded.counting.values()):
         require_an_isolating_runtime()
+    judge = _judge(loaded, settings)
+    if judge is not None:
+        judge.require_an_answer()
     notes = cap_new_tokens(loaded.tasks, context_window(subject.base.directory))
     asked = {variant: ask(variant, subject, loaded, models, settings) for variant in _variants(subject, settings)}
     require_that_the_adapter_acts({variant: answers.logged for variant, answers in asked.items()})
     notes += cut_prompts(subject.base.directory, _any_entries(asked))
-    by_task = {name: _samples(loaded, task, asked, settings) for name, task in loaded.tasks.items()}
-    samples = tuple(sample for given in by_task.values() for one in given.values() for sample in one)
+    by_task = {name: _samples(loaded, task, asked, settings, judge) for name, task in loaded.tasks.items()}
+    samples = tuple(sample for given in by_task.values() for one in given.samples.values() for sample in one)
     jsonl = to_jsonl(samples)
     records = {name: _record(loaded.counting[name], task, asked, by_task[name]) for name, task in loaded.tasks.items()}
     report = EvalReport(
@@ -98,17 +102,29 @@ def _any_entries(asked: Asked) -> list[Mapping[str, Any]]:
     return [entry for entries in next(iter(asked.values())).logged.values() for entry in entries]
 
 
-def _samples(loaded: LoadedTasks, task: Any, asked: Asked, settings: Settings) -> TaskSamples:
+def _judge(loaded: LoadedTasks, settings: Settings) -> JudgeEndpoint | None:
+    """The suite's judge, where a task that is scored counts by it."""
+    judges = [counting.judged.judge for counting in loaded.counting.values() if counting.judged]
+    return JudgeEndpoint(judges[0], settings.answers) if judges else None
+
+
+def _samples(
+    loaded: LoadedTasks, task: Any, asked: Asked, settings: Settings, judge: JudgeEndpoint | None
+) -> JudgedTask:
     logged = {variant: answers.logged[task.task_name] for variant, answers in asked.items()}
     counting = loaded.counting[task.task_name]
     if counting.programs:
         with progress_bars() as progress:
-            return judge_completions(task, logged, settings.answers, progress, counting.reader)
-    return {variant: read_samples(counting, task, entries, variant) for variant, entries in logged.items()}
+            return JudgedTask(judge_completions(task, logged, settings.answers, progress, counting.reader), ())
+    if judge is not None and counting.judged is not None:
+        assert counting.reader is not None
+        with progress_bars() as progress:
+            return judge_answers(task, logged, counting.judged, counting.reader, judge, progress)
+    return JudgedTask({v: read_samples(counting, task, entries, v) for v, entries in logged.items()}, ())
 
 
-def _record(counting: Counting, task: Any, asked: Asked, samples: TaskSamples) -> TaskRecord:
-    name = task.task_name
+def _record(counting: Counting, task: Any, asked: Asked, judged: JudgedTask) -> TaskRecord:
+    name, samples = task.task_name, judged.samples
     prompts = {prompts_sha256(answers.logged[name]) for answers in asked.values()}
     assert len(prompts) == 1, "the variants were asked different things"
     majority = majority_floor(next(iter(samples.values()))) if counting.majority else None
@@ -118,6 +134,7 @@ def _record(counting: Counting, task: Any, asked: Asked, samples: TaskSamples) -
         documents_sha256=documents_sha256(next(iter(asked.values())).logged[name]),
         prompts_sha256=prompts.pop(),
         generation_sha256=generation_sha256(counting, task),
+        judges=judged.judges,
         variants={
             variant: score_task(
                 counting.metric, samples[variant], _secondary(counting, answers, name, samples[variant])

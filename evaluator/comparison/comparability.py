@@ -9,7 +9,7 @@ from schemas.errors import UserError
 from schemas.evaluation.eval_report import EvalReport, TaskRecord
 
 RULES = ("suite", "protocol", "limit")
-TASK_RULES = ("version", "documents_sha256", "prompts_sha256", "generation_sha256")
+TASK_RULES = ("version", "documents_sha256", "prompts_sha256", "generation_sha256", "judges")
 HARMLESS = ("backend", "dtype", "seed", "notes")
 
 

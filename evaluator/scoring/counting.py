@@ -19,14 +19,16 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def scorer_of(answer: Answer, counts: Counts) -> Scorer:
-    """The scorer that a suite file asks for; of several right answers the best counts."""
+def scorer_of(answer: Answer, counts: Counts) -> Scorer | None:
+    """The scorer that a suite file asks for, of several right answers the best counts; None where sandbox or judge decide."""
     if isinstance(answer, NumberAnswer):
         return lambda given, right: float(any(_close(given, one, answer) for one in right))
     if isinstance(counts, (ExactMatch, AnyOf)):
         fold = str.casefold if counts.ignore_case else str
         return lambda given, right: float(fold(given) in map(fold, right))
-    measure = _MEASURES[counts.kind]
+    measure = _MEASURES.get(counts.kind)
+    if measure is None:
+        return None
     return lambda given, right: max(measure(given, one) for one in right)
 
 

@@ -36,7 +36,7 @@ def _generated(counting: Counting, task: Any, entry: Logged, variant: Variant) -
     """Read by lm-eval's filter, scored by its metric."""
     parsed = str(entry["filtered_resps"][0])
     answer = parsed if parsed != UNPARSED else None
-    return _sample(task, entry, variant, str(entry["target"]), entry["resps"][0][0], answer, entry[counting.metric])
+    return made_sample(task, entry, variant, str(entry["target"]), entry["resps"][0][0], answer, entry[counting.metric])
 
 
 def _scored(counting: Counting, task: Any, entry: Logged, variant: Variant) -> Sample:
@@ -46,7 +46,7 @@ def _scored(counting: Counting, task: Any, entry: Logged, variant: Variant) -> S
     text = str(entry["resps"][0][0])
     answer = counting.reader(text)
     score = 0.0 if answer is None else counting.scorer(answer, entry["doc"]["accepted"])
-    return _sample(task, entry, variant, entry["doc"]["right"], text, answer, score)
+    return made_sample(task, entry, variant, entry["doc"]["right"], text, answer, score)
 
 
 def _ranked(counting: Counting, task: Any, entry: Logged, variant: Variant) -> Sample:
@@ -56,12 +56,17 @@ def _ranked(counting: Counting, task: Any, entry: Logged, variant: Variant) -> S
     picked = choices[max(range(len(choices)), key=lambda index: (likelihoods[index], -index))].strip()
     gold = task.doc_to_text(entry["doc"]) if task.multiple_input else entry["target"]
     target = choices[gold] if isinstance(gold, int) else str(gold)
-    return _sample(task, entry, variant, target.strip(), picked, picked, entry[counting.metric])
+    return made_sample(task, entry, variant, target.strip(), picked, picked, entry[counting.metric])
 
 
-def _sample(
+def made_sample(
     task: Any, entry: Logged, variant: Variant, target: str, output: str, answer: str | None, score: Any
 ) -> Sample:
+    """One sample: from an item's answer and its score, 0 to 1, how it counts.
+
+    Raises:
+        UserError: the score is no number from 0 to 1.
+    """
     outcome, value = _outcome(task, score, answer)
     return Sample(
         task=task.task_name,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from evaluator.scoring.counting import Scorer
 from evaluator.scoring.reading import Reader
 from schemas.errors import UserError
-from schemas.evaluation.suite_file import ChoiceAnswer, OwnTask, SuiteFile
+from schemas.evaluation.suite_file import ChoiceAnswer, Judge, Judged, OwnTask, SuiteFile
 
 Backend = Literal["hf", "vllm", "endpoint"]
 Layout = Literal["records", "splits", "mmlu", "humaneval"]
@@ -19,6 +19,16 @@ Layout = Literal["records", "splits", "mmlu", "humaneval"]
 _OURS = Path(__file__).parent
 _COMMONSENSE = ("boolq", "piqa", "social_i_qa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 _STOCK = ("boolq", "piqa", "social_iqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How a judge's words become scores."""
+
+    judge: Judge
+    """Who judges."""
+    counts: Judged
+    """The scale, or pairs."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class Counting:
     """Reads the answer out of the text, where lm-eval's filter does not."""
     scorer: Scorer | None = None
     """Scores a read answer, where lm-eval's metric does not."""
+    judged: Judging | None = None
+    """Who judges the answers and on what scale, where a judge does."""
     definition: Mapping[str, Any] | None = None
     """What of a task of one's own shapes its scores, for the report's hash; None takes lm-eval's config."""
 

@@ -75,6 +75,8 @@ class TaskRecord(Section):
     """Hash over the prompts as sent, in order."""
     generation_sha256: Sha256
     """Hash over the generation settings and the task definition."""
+    judges: tuple[str, ...] = ()
+    """Who judged the answers, as the API named the model; several where it changed under one name. Empty without a judge."""
     variants: dict[Variant, TaskScore]
     """Scores by variant."""
 
@@ -166,6 +168,8 @@ class Sample(Section):
     """Score of a partial answer; None for every other outcome, which says its own."""
     cluster: str | None = None
     """Items that share a passage or subject, for clustered intervals; None where each item stands alone."""
+    judgement: str | None = None
+    """What the judge said; None where none was asked."""
 
     @model_validator(mode="before")
     @classmethod

@@ -160,7 +160,28 @@ class UnitTest(Section):
     """Source before the answer, as a template: imports, or the beginning of the function where the answer goes on from it."""
 
 
-Counts = Annotated[ExactMatch | AnyOf | TextOverlap | JsonEqual | UnitTest, Field(discriminator="kind")]
+class Judged(Section):
+    """What a judge says, 0 to 1: a grade on the rubric's scale, or whether the answer is better than the target."""
+
+    kind: Literal["judge"]
+    """Tells this way of counting from the others."""
+    rubric: Template
+    """What makes an answer good, as a template; it stands before the question and the answer in what the judge is asked."""
+    pairs: bool = False
+    """Compares the answer with the target, asked twice with the two in either place: better counts 1, a tie 0.5. Off: grades."""
+    lowest: int = 1
+    """The worst grade, which counts 0."""
+    highest: int = 5
+    """The best grade, which counts 1."""
+
+    @model_validator(mode="after")
+    def _has_a_scale(self) -> Self:
+        if self.lowest >= self.highest:
+            raise ValueError(f"a scale from {self.lowest} to {self.highest} tells no answers apart")
+        return self
+
+
+Counts = Annotated[ExactMatch | AnyOf | TextOverlap | JsonEqual | UnitTest | Judged, Field(discriminator="kind")]
 
 
 class OwnTask(Section):
@@ -174,8 +195,8 @@ class OwnTask(Section):
     """The prompt as a chat, through the base's chat template. Give either this or `prompt`."""
     shots: Shots | None = None
     """Examples before the question; None asks without any."""
-    target: Template
-    """The right answer."""
+    target: Template | None = None
+    """The right answer. Only a judge who grades can do without; one who has it sees it as the reference."""
     target_prefix: str = " "
     """Stands between prompt and target in the examples."""
     answer: Answer = WholeAnswer()
@@ -200,6 +221,9 @@ class OwnTask(Section):
             faults.append("the last message is the user's: the model answers it")
         if self.answer.kind in ("choice", "number") and self.counts.kind != "exact_match":
             faults.append(f"an answer of kind {self.answer.kind} is right or wrong: leave `counts` out")
+        graded = isinstance(self.counts, Judged) and not self.counts.pairs
+        if self.target is None and (not graded or self.shots is not None):
+            faults.append("give the `target`; only answers that a judge grades, without `shots`, can do without")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -225,6 +249,19 @@ Task = Annotated[
 ]  # one of them, so that an error names the fields of what was meant
 
 
+class Judge(Section):
+    """Who judges: a model behind an OpenAI-compatible API."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+    """Address of the API, such as `https://api.openai.com/v1`."""
+    model: Annotated[str, StringConstraints(min_length=1)]
+    """Name of the model there. Reports record the name that the API gives back, which may be more exact."""
+    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """Environment variable that holds the API key; None sends none. The key itself never stands in a file."""
+    max_new_tokens: Positive = 512
+    """Tokens that a judgement may take."""
+
+
 class SuiteFile(Document):
     """A suite of one's own."""
 
@@ -238,6 +275,8 @@ class SuiteFile(Document):
     """What it measures; a report's `protocol` begins with it."""
     tasks: Annotated[dict[TaskName, Task], Field(min_length=1)]
     """By name. The suite's score is the unweighted mean of theirs."""
+    judge: Judge | None = None
+    """Who judges the tasks that count so."""
     groups: dict[TaskName, Annotated[tuple[TaskName, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Tasks that belong together, by the group's name; each group has a mean of its own beside the suite's."""
 
@@ -248,6 +287,17 @@ class SuiteFile(Document):
             if unknown or len(set(members)) != len(members):
                 found = f"names the task {unknown[0]}, which is not there" if unknown else "names a task twice"
                 raise ValueError(f"groups.{name} {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_tasks_have_a_judge(self) -> Self:
+        judged = [name for name, task in self.tasks.items() if isinstance(getattr(task, "counts", None), Judged)]
+        if judged and self.judge is None:
+            raise ValueError(
+                f"tasks.{judged[0]} counts by a judge, and the suite names none: give `judge` its url and model"
+            )
+        if self.judge is not None and not judged:
+            raise ValueError("`judge` is given, and no task counts by it")
         return self
 
     @classmethod

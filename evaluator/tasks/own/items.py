@@ -13,7 +13,7 @@ from evaluator.tasks.own.matchable import can_match
 from evaluator.tasks.own.rows import Row, read_rows, row_place
 from evaluator.tasks.own.templates import RowText, field_of
 from schemas.errors import UserError
-from schemas.evaluation.suite_file import AnyOf, ChoiceAnswer, NumberAnswer, OwnTask, RegexAnswer, UnitTest
+from schemas.evaluation.suite_file import AnyOf, ChoiceAnswer, Judged, NumberAnswer, OwnTask, RegexAnswer, UnitTest
 
 Turns = list[dict[str, str]]
 ChatTemplate = Callable[[Turns], str]
@@ -28,6 +28,10 @@ class Item:
     """Names the item in the sandbox: task and row."""
     question: str
     """The prompt as sent."""
+    asked: str
+    """The row's own question, without examples and chat template, for the judge."""
+    rubric: str
+    """What the judge is told makes an answer good."""
     right: str
     """The target."""
     accepted: tuple[str, ...]
@@ -53,7 +57,8 @@ class Texts:
 
     def __init__(self, name: str, task: OwnTask, place: Path) -> None:
         self.name, self.task, self.place = name, task, place
-        self.target = self._text(task.target, "target")
+        self.target = self._text(task.target, "target") if task.target is not None else None
+        self.rubric = self._text(task.counts.rubric, "counts.rubric") if isinstance(task.counts, Judged) else None
         messages = task.messages or ()
         self.turns = [(one.role, self._text(one.content, f"messages.{n}")) for n, one in enumerate(messages)]
         self.prompt = self._text(task.prompt, "prompt") if task.prompt is not None else None
@@ -109,6 +114,8 @@ def _item(texts: Texts, row: Row, where: str, examples: Sequence[tuple[Turns, st
     return Item(
         task_id=f"{texts.name}/{where.rpartition(' ')[2]}",
         question=_question(texts, row, where, examples, chat),
+        asked="\n\n".join(turn["content"] for turn in _turns(texts, row, where) if turn["role"] != "system"),
+        rubric=texts.rubric(row, where) if texts.rubric else "",
         right=right,
         accepted=_accepted(texts, row, where, right),
         options=options,
@@ -156,7 +163,7 @@ def _examples(texts: Texts, folder: Path) -> list[tuple[Turns, str]]:
 
 
 def _target(texts: Texts, row: Row, where: str) -> str:
-    right = texts.target(row, where).strip()
+    right = texts.target(row, where).strip() if texts.target else ""
     if isinstance(texts.task.answer, NumberAnswer) and to_number(right) is None:
         raise UserError(f"the target {right!r} is no number", where=where)
     if texts.task.counts.kind == "json_equal":

@@ -10,10 +10,10 @@ from typing import Any
 from evaluator.scoring.counting import metric_name, scorer_of
 from evaluator.scoring.reading import reader_of
 from evaluator.tasks.own.items import ChatTemplate, as_dataset, items_of
-from evaluator.tasks.suites import Counting
+from evaluator.tasks.suites import Counting, Judging
 from evaluator.tasks.yaml_files import plain_config
 from schemas.errors import UserError
-from schemas.evaluation.suite_file import ChoiceAnswer, LmEvalTask, OwnTask, SuiteFile, UnitTest
+from schemas.evaluation.suite_file import ChoiceAnswer, Judge, Judged, LmEvalTask, OwnTask, SuiteFile, UnitTest
 
 
 def load_own(
@@ -37,7 +37,7 @@ def load_own(
     chosen = {name: task for name, task in suite.tasks.items() if wanted is None or name in wanted}
     chat = _chat_template(base) if any(isinstance(t, OwnTask) and t.messages for t in chosen.values()) else None
     built = {
-        name: _own(name, task, place, folder, chat)
+        name: _own(name, task, place, folder, chat, suite.judge)
         if isinstance(task, OwnTask)
         else _lm_eval(name, task, place, folder)
         for name, task in chosen.items()
@@ -45,7 +45,9 @@ def load_own(
     return {name: task for name, (task, _) in built.items()}, {name: how for name, (_, how) in built.items()}
 
 
-def _own(name: str, task: OwnTask, place: Path, folder: Path, chat: ChatTemplate | None) -> tuple[Any, Counting]:
+def _own(
+    name: str, task: OwnTask, place: Path, folder: Path, chat: ChatTemplate | None, judge: Judge | None
+) -> tuple[Any, Counting]:
     from lm_eval.api.task import ConfigurableTask
 
     items = items_of(name, task, place, folder, chat)
@@ -60,6 +62,7 @@ def _own(name: str, task: OwnTask, place: Path, folder: Path, chat: ChatTemplate
         "metadata": {"version": 1},
     }
     config |= _ranked(task.answer) if isinstance(task.answer, ChoiceAnswer) else _generated(task)
+    judging = Judging(judge, task.counts) if judge is not None and isinstance(task.counts, Judged) else None
     counting = Counting(
         metric=metric_name(task.answer, task.counts),
         filter="none",
@@ -67,10 +70,17 @@ def _own(name: str, task: OwnTask, place: Path, folder: Path, chat: ChatTemplate
         floor=task.floor if isinstance(task.floor, float) else None,
         programs=isinstance(task.counts, UnitTest),
         reader=reader_of(task.answer),
-        scorer=None if isinstance(task.counts, UnitTest) else scorer_of(task.answer, task.counts),
-        definition=task.model_dump(mode="json", exclude={"data"}),
+        scorer=scorer_of(task.answer, task.counts),
+        judged=judging,
+        definition=_definition(task, judging),
     )
     return ConfigurableTask(config=config), counting
+
+
+def _definition(task: OwnTask, judging: Judging | None) -> dict[str, Any]:
+    """What shapes the scores: neither where the data lie nor where the judge is."""
+    definition = task.model_dump(mode="json", exclude={"data"})
+    return definition | ({"judge": judging.judge.model_dump(exclude={"url", "key_variable"})} if judging else {})
 
 
 def _generated(task: OwnTask) -> dict[str, Any]:

@@ -55,3 +55,24 @@ def test_a_suite_without_tasks_and_a_task_s_name_with_a_dot_are_refused() -> Non
 def test_a_group_is_of_tasks_that_are_there_each_once(members: list[str]) -> None:
     with pytest.raises(UserError, match=r"groups\.desk"):
         SuiteFile.parse({"name": "mine", "tasks": {"own": OWN}, "groups": {"desk": members}}, where="suite.yaml")
+
+
+JUDGED = {**OWN, "counts": {"kind": "judge", "rubric": "Be strict."}}
+JUDGE = {"url": "http://127.0.0.1:9/v1", "model": "judge"}
+
+
+@pytest.mark.parametrize(
+    ("judge", "task", "message"),
+    [
+        (None, JUDGED, "tasks.one counts by a judge, and the suite names none"),
+        (JUDGE, OWN, "`judge` is given, and no task counts by it"),
+        ({**JUDGE, "url": "api.example.org"}, JUDGED, "judge.url"),
+        (JUDGE, {**JUDGED, "counts": {**JUDGED["counts"], "lowest": 5}}, "a scale from 5 to 5 tells no answers apart"),
+        (JUDGE, {**JUDGED, "target": None, "counts": {**JUDGED["counts"], "pairs": True}}, "give the `target`"),
+        (None, {**OWN, "target": None}, "give the `target`"),
+    ],
+)
+def test_a_judge_and_what_it_judges_fit_together(judge: object, task: object, message: str) -> None:
+    with pytest.raises(UserError) as fault:
+        SuiteFile.parse({"name": "mine", "tasks": {"one": task}, "judge": judge}, where="suite.yaml")
+    assert message in str(fault.value)
