@@ -75,17 +75,24 @@ def ragged_batch(
     """Prompts of 11, 9, 7, ... and answers of 5, 4, 3, ... tokens."""
     ids = torch.randint(0, VOCABULARY, (samples, prompt + answer), generator=torch.Generator().manual_seed(seed))
     mask, answers = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
-    for row in range(samples):
-        mask[row, 2 * row : prompt + answer - row] = True
-        answers[row, prompt : prompt + answer - row] = True
-    under_loss = answers if loss_on == "answers" else mask
-    return Batch(ids, mask, torch.where(under_loss, ids, -100), answers, boundary=prompt - 1)
+    boundaries = torch.tensor([prompt - 1 - 2 * row for row in range(samples)])
+    for row, boundary in enumerate(boundaries.tolist()):
+        mask[row, : boundary + 1 + answer - row] = True
+        answers[row, boundary + 1 : boundary + 1 + answer - row] = True
+    under_loss = (answers if loss_on == "answers" else mask).clone()
+    under_loss[:, 0] = False
+    return Batch(ids, mask, torch.where(under_loss, ids, -100), answers, boundaries)
 
 
 def rows_of(batch: Batch, rows: slice) -> Batch:
     """Some samples of a batch, in the same columns."""
-    tensors = (batch.input_ids, batch.attention_mask, batch.labels, batch.completion_mask)
-    return Batch(*(tensor[rows] for tensor in tensors), boundary=batch.boundary)
+    tensors = (batch.input_ids, batch.attention_mask, batch.labels, batch.completion_mask, batch.boundaries)
+    return Batch(*(tensor[rows] for tensor in tensors))
+
+
+def at_boundary(states_BSd: Tensor, batch: Batch) -> Tensor:
+    """[B, d]: each sample's state at its boundary."""
+    return states_BSd[torch.arange(len(states_BSd)), batch.boundaries]
 
 
 def gradients(

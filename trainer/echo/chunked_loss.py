@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainer.data.batch import Batch
+from trainer.data.batch import Batch, PairedRows
 
 CHUNK_ELEMENTS = 2**25
 """Most logits of one path held at a time: 128 MiB of float32."""
@@ -39,8 +39,6 @@ class LossWeights:
     """tau."""
     teacher: Literal["echo", "plain"] = "echo"
     """The path without gradient in KL."""
-    on_prompts: bool = False
-    """Whether tokens outside answers are under the loss, too (`data.loss_on: all`)."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,12 @@ class RowLosses:
 
 def plain_losses(head: nn.Module, batch: Batch, plain_BTd: Tensor) -> RowLosses:
     """The losses of a micro-batch where only the plain path ran."""
-    supervised_BT = batch.supervised
-    rows = Rows(_targets(batch, supervised_BT), _gather(plain_BTd, supervised_BT), None, LossWeights())
-    return row_losses(head, rows)
+    at = batch.supervised_rows
+    return row_losses(head, Rows(_targets(batch, at), gather(plain_BTd, at), None, LossWeights()))
 
 
 def paired_losses(
-    head: nn.Module, batch: Batch, plain_BTd: Tensor, echo_BSd: Tensor, ran_twice_BT: Tensor, weights: LossWeights
+    head: nn.Module, batch: Batch, plain_BTd: Tensor, echo_BSd: Tensor, rows: PairedRows, weights: LossWeights
 ) -> RowLosses:
     """The losses of a micro-batch where both paths ran. Distillation is on the rows before answer tokens only.
 
@@ -104,37 +101,31 @@ def paired_losses(
         head: from hidden states to logits.
         batch: the micro-batch.
         plain_BTd: last hidden states of the plain pass.
-        echo_BSd: those of the echo pass, one for each position it ran, in the same order.
-        ran_twice_BT: bool, the positions the echo pass ran; elsewhere the two paths have the same states.
+        echo_BSd: those of the echo pass.
+        rows: the supervised rows and their places in the echo pass; where it did not run the paths have the same states.
         weights: the factors.
     """
 
-    def pair(mask_BT: Tensor, weights: LossWeights) -> Rows:
-        echo_Rd = _gather(echo_BSd, mask_BT[ran_twice_BT])
-        return Rows(_targets(batch, mask_BT), _gather(plain_BTd, mask_BT), echo_Rd, weights)
+    def pair(at: tuple[Tensor, Tensor], weights: LossWeights) -> Rows:
+        return Rows(_targets(batch, at[0]), gather(plain_BTd, at[0]), gather(echo_BSd, at[1]), weights)
 
-    before_BT = batch.before_completion
-    groups = [pair(batch.supervised & before_BT, weights)]
-    if weights.on_prompts:
-        prompts_BT = batch.supervised & ~before_BT
-        once_BT = prompts_BT & ~ran_twice_BT
-        undistilled = replace(weights, distillation=0.0)
-        groups.append(pair(prompts_BT & ran_twice_BT, undistilled))
-        plain_Rd = _gather(plain_BTd, once_BT)
-        groups.append(Rows(_targets(batch, once_BT), plain_Rd, None, undistilled, echo_is_plain=True))
+    groups = [pair(rows.answers, weights)]
+    undistilled = replace(weights, distillation=0.0)
+    if len(rows.prompts[0]):
+        groups.append(pair(rows.prompts, undistilled))
+    if len(rows.once):
+        plain_Rd = gather(plain_BTd, rows.once)
+        groups.append(Rows(_targets(batch, rows.once), plain_Rd, None, undistilled, echo_is_plain=True))
     return RowLosses.sum(row_losses(head, rows) for rows in groups)
 
 
-def _targets(batch: Batch, mask_BT: Tensor) -> Tensor:
-    return batch.labels[:, 1:][mask_BT]
+def _targets(batch: Batch, rows: Tensor) -> Tensor:
+    return batch.labels[:, 1:].flatten().index_select(0, rows)
 
 
-def _gather(hidden_BSd: Tensor, mask_BS: Tensor) -> Tensor:
-    """[R, d]: the rows where the mask, of B x S elements in any shape, is True.
-
-    By index, since the gradient of a boolean mask is an index_put, several times the price of an index_add.
-    """
-    return hidden_BSd.flatten(0, 1).index_select(0, mask_BS.flatten().nonzero().squeeze(1))
+def gather(hidden_BSd: Tensor, rows: Tensor) -> Tensor:
+    """[R, d]: some of the B x S rows. By index, whose gradient is an index_add: a mask's would be several times the price."""
+    return hidden_BSd.flatten(0, 1).index_select(0, rows)
 
 
 def row_losses(head: nn.Module, rows: Rows, chunk_elements: int = CHUNK_ELEMENTS) -> RowLosses:

@@ -38,7 +38,7 @@ class LayerPass:
 
     Args:
         forwards: see `Forwards`.
-        boundary: the column that the source layers are read at.
+        boundary_rows: [B], the rows of B x S that the source layers are read at; None where none is read.
         source_layers: layers whose output at the boundary is read.
         kept_layers: layers whose whole output is kept.
     """
@@ -47,11 +47,11 @@ class LayerPass:
         self,
         forwards: Forwards,
         *,
-        boundary: int = 0,
+        boundary_rows: Tensor | None = None,
         source_layers: frozenset[int] = frozenset(),
         kept_layers: frozenset[int] = frozenset(),
     ) -> None:
-        self.forwards, self.boundary = forwards, boundary
+        self.forwards, self.boundary_rows = forwards, boundary_rows
         self.source_layers, self.kept_layers = source_layers, kept_layers
         self.boundary_states: list[Tensor] = []
         """[B, d] float32 of each source layer, detached."""
@@ -75,7 +75,9 @@ class LayerPass:
         if output_BSd is None or self.finished:
             return
         if layer in self.source_layers:
-            self.boundary_states.append(output_BSd[:, self.boundary].detach().float())  # [B, S, d] -> [B, d]
+            assert self.boundary_rows is not None, "source layers are read somewhere"
+            rows_d = output_BSd.detach().flatten(0, 1)
+            self.boundary_states.append(rows_d.index_select(0, self.boundary_rows).float())  # [B S, d] -> [B, d]
         if layer in self.kept_layers:
             self.states[layer] = output_BSd
 
@@ -102,7 +104,11 @@ def _leave(index: int, layer: nn.Module, args: Any, kwargs: dict[str, Any], outp
 
 
 def run_layers(
-    backbone: nn.Module, layer_pass: LayerPass, ids_BS: Tensor, attention_mask: Tensor, positions_BS: Tensor
+    backbone: nn.Module,
+    layer_pass: LayerPass,
+    ids_BS: Tensor,
+    attention_mask: Tensor | None,
+    positions_BS: Tensor | None,
 ) -> Tensor:
     """One pass through the model without its head: [B, S, d], normalised.
 
@@ -110,8 +116,8 @@ def run_layers(
         backbone: the base model's `model`.
         layer_pass: the pass.
         ids_BS: the tokens' ids.
-        attention_mask: [B, S] bool, or [B, 1, S, keys] bool.
-        positions_BS: the tokens' positions, for the rotary embedding.
+        attention_mask: [B, 1, S, keys] bool; None for causal attention.
+        positions_BS: the tokens' positions, for the rotary embedding; None counts the columns.
     """
     outputs = backbone(
         input_ids=ids_BS,
@@ -128,10 +134,23 @@ def run_layers(
     return hidden_BSd
 
 
-def whole_pass(backbone: nn.Module, layer_pass: LayerPass, batch: Batch) -> Tensor:
-    """One pass over all of a batch's columns but the last: [B, T, d]."""
-    inputs = batch.input_ids, batch.attention_mask, batch.position_ids
-    return run_layers(backbone, layer_pass, *(tensor[:, :-1] for tensor in inputs))
+def whole_pass(paths: Paths, layer_pass: LayerPass, batch: Batch) -> Tensor:
+    """One pass over all of a batch's columns but the last: [B, T, d].
+
+    Padding follows the real tokens, which causal attention therefore never shows it: no mask, so that every fused kernel
+    applies and grouped heads stay grouped.
+    """
+    ids_BT = batch.input_ids[:, :-1]
+    return run_layers(paths.backbone, layer_pass, ids_BT, causal_mask(ids_BT) if paths.attends_by_ours else None, None)
+
+
+def causal_mask(ids: Tensor) -> Tensor:
+    """A mask of no elements, which our attention reads as: causal.
+
+    transformers hands a mask of four dimensions on as it is. Without one it looks through the positions for several
+    texts in one row, and waits for the device to tell.
+    """
+    return ids.new_empty((1, 1, 0, 0), dtype=torch.bool)
 
 
 @dataclass(frozen=True)
@@ -156,6 +175,8 @@ class Paths:
     """Layers whose states the two paths are compared in."""
     weights: LossWeights
     """Factors of the losses of both paths."""
+    attends_by_ours: bool = False
+    """Whether the backbone has the attention of trainer/echo/shared_prefix.py."""
 
     def forwards(self, norms: Norms, injections: Mapping[str, Injection] | None = None) -> Forwards:
         """The forward of every adapted module in one pass, with what it is injected by the module's name."""

@@ -113,8 +113,8 @@ def _add_batch(paths: Paths, batch: Batch, norms: Norms, sums: _Sums) -> None:
     answers_BT = batch.before_completion
     if not bool(answers_BT.any()):  # fills up a process that has no samples left
         return
-    plain_pass = LayerPass(paths.forwards(norms), boundary=batch.boundary, source_layers=paths.source_layers)
-    plain_RV = _log_probabilities(paths, whole_pass(paths.backbone, plain_pass, batch), answers_BT)
+    plain_pass = LayerPass(paths.forwards(norms), boundary_rows=batch.boundary_rows, source_layers=paths.source_layers)
+    plain_RV = _log_probabilities(paths, whole_pass(paths, plain_pass, batch), answers_BT)
     z_Bd = summary(plain_pass.boundary_states).double()
     sums.z_d = sums.z_d + z_Bd.sum(dim=0)
     sums.add("z_square", z_Bd.square().sum())
@@ -151,7 +151,7 @@ def _echo_path(
                 if (injection := injections.get(adapted.name)) is not None:
                     measured = _MeasuredForward(norms.get(adapted.name), injection, receiving_BT, sums)
                     layer[index] = (adapted, measured)
-    return _log_probabilities(paths, whole_pass(paths.backbone, LayerPass(forwards), batch), batch.before_completion)
+    return _log_probabilities(paths, whole_pass(paths, LayerPass(forwards), batch), batch.before_completion)
 
 
 def _log_probabilities(paths: Paths, hidden_BTd: Tensor, rows_BT: Tensor) -> Tensor:

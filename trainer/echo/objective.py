@@ -27,14 +27,13 @@ from dataclasses import dataclass
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from schemas.training.train_config import DistillationConfig, EchoConfig, TrainConfig
 from trainer.data.batch import Batch
 from trainer.echo.chunked_loss import LossWeights, RowLosses, plain_losses
 from trainer.echo.injector import EchoPath
 from trainer.echo.layer_pass import LayerPass, Norms, Paths, listen_to_passes, whole_pass
-from trainer.echo.shared_prefix import KeysNotKept, obstacle, share_prefixes, shared_prefix
+from trainer.echo.shared_prefix import attend_by_ours, shared_prefix
 from trainer.echo.two_pass import two_pass
 from trainer.model.base_shape import decoder_layers, source_layers, target_layers
 from trainer.model.dora_norms import RowNorms
@@ -85,6 +84,9 @@ def build_objective(model: PeftModel, config: TrainConfig) -> Objective:
         width = base.config.get_text_config().hidden_size
         injector = EchoPath(echo, targets, width, config.seed).to(next(base.parameters()).device)
     compares = bool(echo.distillation.representations)
+    reason = attend_by_ours(base, depth)
+    if reason is not None:  # it makes masks of its own, with which cuDNN's gradients can be NaN (pytorch#196678)
+        torch.backends.cuda.enable_cudnn_sdp(False)
     paths = Paths(
         backbone=base.model,
         head=base.get_output_embeddings(),
@@ -94,9 +96,10 @@ def build_objective(model: PeftModel, config: TrainConfig) -> Objective:
         injector=injector,
         source_layers=frozenset(source_layers(echo, depth)),
         compared_layers=frozenset(target_layers(echo, depth) if compares else ()),
-        weights=_loss_weights(echo, on_prompts=config.data.loss_on == "all"),
+        weights=_loss_weights(echo),
+        attends_by_ours=reason is None,
     )
-    return Objective(model, paths, _implementation(base, config.echo_path))
+    return Objective(model, paths, _implementation(config.echo_path, reason))
 
 
 class Objective(nn.Module):
@@ -123,7 +126,7 @@ class Objective(nn.Module):
         if not (echo_on and self._enters_loss):
             losses = _plain_path(self.paths, batch, norms)
             return Losses(self._share(losses, supervised_tokens), losses.plain, None, None)
-        losses, echo = self._echo_step(batch, norms), self.paths.echo
+        losses, echo = self._both_paths(self.paths, batch, norms), self.paths.echo
         return Losses(
             self._share(losses, supervised_tokens),
             plain=losses.plain,
@@ -136,17 +139,6 @@ class Objective(nn.Module):
         if self.echo is not None and not (echo_on and self.paths.echo_learns):
             for parameter in self.echo.parameters():
                 parameter.grad = None
-
-    def _echo_step(self, batch: Batch, norms: Norms) -> RowLosses:
-        """Both paths; where the model turns out not to share its prefix, the reference from then on."""
-        try:
-            return self._both_paths(self.paths, batch, norms)
-        except KeysNotKept:
-            log.warning(
-                "echo: running the whole batch twice, since the base model's attention keeps its keys to itself"
-            )
-            self._both_paths = two_pass
-            return two_pass(self.paths, batch, norms)
 
     def _share(self, losses: RowLosses, supervised_tokens: int) -> Tensor:
         """The micro-batch's share of the step's loss."""
@@ -163,22 +155,22 @@ class Objective(nn.Module):
 
 def _plain_path(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     """A step without the echo: one pass, one cross-entropy."""
-    plain_BTd = whole_pass(paths.backbone, LayerPass(paths.forwards(norms)), batch)
+    plain_BTd = whole_pass(paths, LayerPass(paths.forwards(norms)), batch)
     return plain_losses(paths.head, batch, plain_BTd)
 
 
-def _implementation(base: PreTrainedModel, echo: EchoConfig | None) -> BothPaths:
+def _implementation(echo: EchoConfig | None, obstacle: str | None) -> BothPaths:
     """The function that runs both paths; says in one line why not the fast one where the config asks for it."""
     if echo is None or echo.implementation == "two_pass":
         return two_pass
-    reason = obstacle(base, echo)
-    if reason is not None:
-        log.warning("echo: running the whole batch twice, since %s", reason)
+    if echo.positions == "all":
+        obstacle = "echo.positions is all, so the prompts of the two passes differ"
+    if obstacle is not None:
+        log.warning("echo: running the whole batch twice, since %s", obstacle)
         return two_pass
-    share_prefixes(base)
     return shared_prefix
 
 
-def _loss_weights(echo: EchoConfig, *, on_prompts: bool) -> LossWeights:
+def _loss_weights(echo: EchoConfig) -> LossWeights:
     kd = echo.distillation
-    return LossWeights(1.0, echo.loss_weight, kd.weight, kd.temperature, kd.teacher, on_prompts)
+    return LossWeights(1.0, echo.loss_weight, kd.weight, kd.temperature, kd.teacher)

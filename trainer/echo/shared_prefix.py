@@ -7,7 +7,7 @@ flow through both (docs/method.md, the fast path).
 
 The attention is registered with transformers under a name of its own and is its `sdpa` except in a suffix pass.
 
-Legend: B samples, T columns of the plain pass, S of the suffix, P rows of it that run, packed, K key columns = boundary + S,
+Legend: B samples, T columns of the plain pass, S of the suffix, P rows of it that run, packed, K = T + S keys,
 H attention heads, N key-value heads, h head size, d hidden size. A name's suffix is its shape.
 """
 
@@ -17,18 +17,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from schemas.training.train_config import EchoConfig
 from trainer.data.batch import Batch
+from trainer.data.suffix import Suffix
 from trainer.echo import suffix_attention
 from trainer.echo.chunked_loss import RowLosses, paired_losses
 from trainer.echo.layer_pass import Forwards, LayerPass, Norms, Paths, receivers_of, run_layers, whole_pass
 from trainer.echo.state_distillation import representation_gap
-from trainer.echo.suffix_attention import Suffix
 
 ATTENTION = "sdpa_shared_prefix"
 
@@ -36,42 +34,30 @@ KeysAndValues = dict[int, tuple[Tensor, Tensor]]
 """By layer: keys and values after the rotary embedding, each [B, N, T, h]."""
 
 
-class KeysNotKept(Exception):
-    """The base model's layers attend in a way of their own, so the plain pass kept no keys for the echo pass."""
-
-
 def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
-    """The losses of a micro-batch whose step runs the echo path: one whole pass, and one over the suffix.
-
-    Raises:
-        KeysNotKept: the model cannot share its prefix; `two_pass` gives the same losses.
-    """
+    """The losses of a micro-batch whose step runs the echo path: one whole pass, and one over the suffix."""
     # 1. Plain: as in `two_pass`, and every layer's attention keeps its keys and values.
     plain_pass = PrefixPass(
         paths.forwards(norms),
-        boundary=batch.boundary,
+        boundary_rows=batch.boundary_rows,
         source_layers=paths.source_layers,
         kept_layers=paths.compared_layers,
     )
-    plain_BTd = whole_pass(paths.backbone, plain_pass, batch)
-    if not plain_pass.has_kept(columns=plain_BTd.shape[1]):
-        raise KeysNotKept
+    plain_BTd = whole_pass(paths, plain_pass, batch)
 
     # 2. Echo: the rows from the boundary on, injected.
-    suffix = suffix_of(batch)
-    receiving_BS = batch.before_completion[:, batch.boundary :]
-    injections = paths.injections(plain_pass, receivers_of(receiving_BS).index_select(0, suffix.rows))
+    suffix = batch.suffix
+    receivers = receivers_of(batch.before_completion).index_select(0, suffix.sources)
+    injections = paths.injections(plain_pass, receivers)
     with paths.echo_gradients():
         echo_pass = SuffixPass(paths.forwards(norms, injections), plain_pass, suffix)
         echo_1Pd = suffix_pass(paths.backbone, echo_pass, batch)
 
     # 3. Loss: as in `two_pass`; before the boundary the two paths have the same states.
-    ran_twice_BT = F.pad(suffix.runs, (batch.boundary, 0))
-    losses = paired_losses(paths.head, batch, plain_BTd, echo_1Pd, ran_twice_BT, paths.weights)
+    losses = paired_losses(paths.head, batch, plain_BTd, echo_1Pd, batch.in_suffix, paths.weights)
     if not paths.compared_layers:
         return losses
-    plain_states = {layer: suffix.pack(states_BTd) for layer, states_BTd in plain_pass.states.items()}
-    gap = representation_gap(plain_states, echo_pass.states, suffix.pack(batch.before_completion))
+    gap = representation_gap(plain_pass.states, echo_pass.states, batch.in_suffix.answers)
     return losses.plus(paths.echo.distillation.representations * gap)
 
 
@@ -88,11 +74,6 @@ class PrefixPass(LayerPass):
         if not self.finished:
             self.keys_values[layer] = keys_BNTh, values_BNTh
 
-    def has_kept(self, columns: int) -> bool:
-        """Whether the attention of every layer kept keys and values for all columns of the pass."""
-        kept = self.keys_values.values()
-        return len(kept) == len(self.forwards) and all(keys_BNTh.shape[2] == columns for keys_BNTh, _ in kept)
-
 
 class SuffixPass(LayerPass):
     """An echo pass over a suffix, which attends to a plain pass's keys and values before its own."""
@@ -102,11 +83,9 @@ class SuffixPass(LayerPass):
         self.prefix, self.suffix = plain_pass.keys_values, suffix
 
 
-def obstacle(model: PreTrainedModel, echo: EchoConfig) -> str | None:
-    """Why the echo pass cannot share the plain pass's prefix; None where it can."""
+def obstacle(model: PreTrainedModel) -> str | None:
+    """Why the model's attention cannot be ours; None where it can."""
     config = model.config.get_text_config()
-    if echo.positions == "all":
-        return "echo.positions is all, so the prompts of the two passes differ"
     if model.config._attn_implementation not in ("sdpa", ATTENTION):
         return f"attention is {model.config._attn_implementation}, not sdpa"
     if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
@@ -116,36 +95,36 @@ def obstacle(model: PreTrainedModel, echo: EchoConfig) -> str | None:
     return None
 
 
-def share_prefixes(model: PreTrainedModel) -> None:
-    """Gives the model the attention that can attend to another pass's keys."""
+def attend_by_ours(model: PreTrainedModel, layers: int) -> str | None:
+    """Gives the model the attention that can attend to another pass's keys; says why not where it cannot have it."""
+    reason = obstacle(model)
+    if reason is not None:
+        return reason
     AttentionInterface.register(ATTENTION, _attend)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    before = model.config._attn_implementation
     model.set_attn_implementation(ATTENTION)
+    if not _calls_ours(model, layers):
+        model.set_attn_implementation(before)
+        return "the base model's layers attend in a way of their own"
+    return None
 
 
-def suffix_of(batch: Batch) -> Suffix:
-    """The positions whose states a loss needs: in each sample from the boundary to the last supervised position.
-
-    The boundary always runs, so that a batch without supervised tokens still has rows.
-    """
-    supervised_BS = batch.supervised[:, batch.boundary :]
-    runs_BS = supervised_BS.flip(1).cummax(dim=1).values.flip(1)  # True up to the last True of each sample
-    runs_BS[:, 0] = True
-    return Suffix.of(batch.boundary, runs_BS)
+@torch.no_grad()
+def _calls_ours(model: PreTrainedModel, layers: int) -> bool:
+    """Whether every layer's attention, asked with one token, is ours."""
+    asked = PrefixPass([[]] * layers)
+    ids = torch.zeros(1, 1, dtype=torch.int64, device=model.get_input_embeddings().weight.device)
+    model.model(input_ids=ids, use_cache=False, layer_pass=asked)
+    return len(asked.keys_values) == layers
 
 
 def suffix_pass(backbone: nn.Module, echo_pass: SuffixPass, batch: Batch) -> Tensor:
     """The echo pass over the suffix's rows, packed: [1, P, d]."""
     suffix = echo_pass.suffix
-    ids_1P, positions_1P = suffix.pack(batch.input_ids[:, :-1]), suffix.pack(batch.position_ids[:, :-1])
-    return run_layers(backbone, echo_pass, ids_1P, suffix_mask(batch), positions_1P)
-
-
-def suffix_mask(batch: Batch) -> Tensor:
-    """[B, 1, S, K] bool: each suffix column sees the real columns up to itself."""
-    columns = torch.arange(batch.input_ids.shape[1] - 1, device=batch.input_ids.device)
-    causal_SK = columns[None, :] <= columns[batch.boundary :, None]
-    return causal_SK[None, None] & batch.attention_mask[:, None, None, :-1]
+    hidden_B1SK = suffix.hidden(columns=batch.input_ids.shape[1] - 1)
+    ids_1P = suffix.pack(batch.input_ids[:, :-1])
+    return run_layers(backbone, echo_pass, ids_1P, hidden_B1SK, suffix.columns[None])
 
 
 def _attend(
@@ -157,7 +136,8 @@ def _attend(
         module: the layer's attention.
         query: [B, H, T, h]; in a suffix pass [1, H, P, h].
         key, value: the same with N heads.
-        attention_mask: transformers' own; in a suffix pass [B, 1, S, K].
+        attention_mask: transformers' own, or without elements for causal attention; in a suffix pass what is hidden,
+            [B, 1, S, K].
         kwargs: the layer's arguments, `layer_pass` among them.
 
     Returns:
@@ -172,5 +152,7 @@ def _attend(
         return suffix_attention.attend(own, plain, layer_pass.suffix, attention_mask, scale, dropout), None
     if isinstance(layer_pass, PrefixPass):
         layer_pass.keep(layer, key, value)
+    if attention_mask is not None and attention_mask.numel() == 0:
+        attention_mask = None  # causal
     output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output

@@ -15,23 +15,24 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from trainer.echo.chunked_loss import gather
 from trainer.echo.injector import normalise
 
 States = Mapping[int, Tensor]
 """By layer: what it put out, [B, S, d]."""
 
 
-def representation_gap(plain: States, echo: States, counts_BS: Tensor) -> Tensor:
+def representation_gap(plain: States, echo: States, rows: tuple[Tensor, Tensor]) -> Tensor:
     """The sum above: a float32 scalar with a gradient to the plain states.
 
     Args:
-        plain: states of the plain pass, at the positions that the echo pass ran.
+        plain: states of the plain pass.
         echo: states of the echo pass, of the same layers.
-        counts_BS: bool, the positions that count.
+        rows: [R] each, the rows that count, in the one and in the other.
     """
     gaps = []
     for layer, echo_BSd in echo.items():
-        ours_Rd, theirs_Rd = plain[layer][counts_BS], echo_BSd[counts_BS].detach()  # [B, S, d] -> [R, d]
+        ours_Rd, theirs_Rd = gather(plain[layer], rows[0]), gather(echo_BSd.detach(), rows[1])
         distance_Rd = normalise(ours_Rd.float()) - normalise(theirs_Rd.float())
         gaps.append(distance_Rd.square().mean(dim=1).sum())
     return torch.stack(gaps).mean()

@@ -5,7 +5,7 @@ is three passes over memory. Apart, for a short suffix, the scores are written o
 
     P = softmax(scale [Q K'^T | Q k^T] + mask)        O = P [V ; v]
 
-K, V are all columns of the plain pass, of which the mask hides those from the boundary on; k, v are the suffix's own.
+K, V are all columns of the plain pass, of which those from a sample's boundary on are hidden; k, v are the suffix's own.
 
 Legend: B samples, T columns of the plain pass, S columns of the suffix, P rows of it that run, packed, H attention heads,
 N key-value heads, G = H / N query heads of a key-value head, h head size. The query heads of a group are rows of one, so
@@ -14,13 +14,18 @@ keys and values are never repeated. A name's suffix is its shape: query_BNGSh is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
+
+from trainer.data.suffix import Suffix
+
+_TAKES_MASKS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Kernels for attention with a mask: not cuDNN's, whose gradients with one can be NaN (pytorch#196678)."""
 
 _LARGEST_SCORES = 2**24
 """Scores of one layer held at a time: 64 MiB, four times over in the backward pass."""
@@ -29,96 +34,65 @@ Heads = tuple[Tensor, ...]
 """Query, key and value, or key and value, heads before rows."""
 
 
-@dataclass(frozen=True)
-class Suffix:
-    """The rows of a packed pass over the columns from the boundary on: [1, P, ..] in place of [B, S, ..] with padding."""
-
-    boundary: int
-    """The first column."""
-    runs: Tensor
-    """[B, S] bool: the positions that run."""
-    rows: Tensor
-    """[P]: their indices in B x S."""
-
-    @classmethod
-    def of(cls, boundary: int, runs_BS: Tensor) -> Suffix:
-        """The suffix that runs these positions."""
-        return cls(boundary, runs_BS, runs_BS.flatten().nonzero().squeeze(1))
-
-    def pack(self, values_BT: Tensor) -> Tensor:
-        """[1, P, ..] of values of all columns, [B, T, ..]."""
-        return values_BT[:, self.boundary :].flatten(0, 1).index_select(0, self.rows)[None]
-
-    def unpack_heads(self, packed_1HPh: Tensor) -> Tensor:
-        """[B, H, S, h] of packed rows; zeros where nothing ran, which no row that ran attends to."""
-        samples, columns = self.runs.shape
-        rows_PHh = packed_1HPh[0].transpose(0, 1)
-        padded = rows_PHh.new_zeros(samples * columns, *rows_PHh.shape[1:]).index_copy(0, self.rows, rows_PHh)
-        return padded.view(samples, columns, *rows_PHh.shape[1:]).transpose(1, 2)  # [B S, H, h] -> [B, H, S, h]
-
-    def pack_heads(self, attended_BNGSh: Tensor) -> Tensor:
-        """[1, P, H, h]: the rows that ran."""
-        samples, columns = self.runs.shape
-        attended_BHSh = attended_BNGSh.reshape(samples, -1, columns, attended_BNGSh.shape[-1])
-        return (
-            attended_BHSh.transpose(1, 2).flatten(0, 1).index_select(0, self.rows)[None]
-        )  # [B S, H, h] -> [1, P, H, h]
-
-
-def attend(own: Heads, plain: Heads, suffix: Suffix, mask_B1SK: Tensor, scale: float, dropout: float) -> Tensor:
+def attend(own: Heads, plain: Heads, suffix: Suffix, hidden_B1SK: Tensor, scale: float, dropout: float) -> Tensor:
     """[1, P, H, h] in the query's type.
 
     Args:
         own: the suffix's query [1, H, P, h], key and value [1, N, P, h].
         plain: key and value of the plain pass, [B, N, T, h].
         suffix: which rows run.
-        mask_B1SK: bool, what each suffix column sees of the K = boundary + S columns that precede or are the suffix.
+        hidden_B1SK: bool, which of the K = T + S keys each of its columns does not see (`Suffix.hidden`).
         scale: of the scores.
         dropout: of the weights.
     """
-    few = _is_short(len(mask_B1SK), own[0].shape[1], mask_B1SK.shape[3], mask_B1SK.shape[2])
-    if dropout == 0 and few:
-        return attend_apart(own, plain, suffix, mask_B1SK, scale)
+    if dropout == 0 and _is_short(own[0].shape[1], plain[0].shape[2], suffix):
+        return attend_apart(own, plain, suffix, hidden_B1SK, scale)
     # The joined keys are made again in the backward pass: kept, they would cost as much memory as the plain pass's.
     attended: Tensor = checkpoint(
-        *(attend_joined, own, plain, suffix, mask_B1SK, scale, dropout),
+        *(attend_joined, own, plain, suffix, hidden_B1SK, scale, dropout),
         use_reentrant=False,
         preserve_rng_state=dropout > 0,
     )
     return attended
 
 
-def _is_short(samples: int, heads: int, columns: int, suffix_columns: int) -> bool:
+def _is_short(heads: int, columns: int, suffix: Suffix) -> bool:
     """Whether the formulas beat a fused kernel: the suffix is at most a quarter of the columns, and the scores are few."""
-    few = samples * heads * suffix_columns * (columns + suffix_columns) <= _LARGEST_SCORES
-    return few and 4 * suffix_columns <= columns
+    samples, own = suffix.shape
+    return samples * heads * own * (columns + own) <= _LARGEST_SCORES and 4 * own <= columns
 
 
 def attend_joined(
-    own: Heads, plain: Heads, suffix: Suffix, mask_B1SK: Tensor, scale: float, dropout: float = 0.0
+    own: Heads, plain: Heads, suffix: Suffix, hidden_B1SK: Tensor, scale: float, dropout: float = 0.0
 ) -> Tensor:
     """[1, P, H, h], by torch's attention over the joined keys and values."""
     query_BNGSh, key_BNSh, value_BNSh = _grouped(own, suffix)
     key_BNKh, value_BNKh = (
-        torch.cat([plain_BNTh[:, :, : suffix.boundary], own_BNSh], dim=2)
+        torch.cat([plain_BNTh[:, :, : suffix.prefix], own_BNSh], dim=2)
         for plain_BNTh, own_BNSh in zip(plain, (key_BNSh, value_BNSh), strict=True)
     )
-    mask_B1GSK = mask_B1SK.repeat(1, 1, query_BNGSh.shape[2] // mask_B1SK.shape[2], 1)
-    attended_BNGSh = F.scaled_dot_product_attention(
-        query_BNGSh, key_BNKh, value_BNKh, attn_mask=mask_B1GSK, dropout_p=dropout, scale=scale
-    )
+    hidden = torch.cat([hidden_B1SK[..., : suffix.prefix], hidden_B1SK[..., plain[0].shape[2] :]], dim=3)
+    with sdpa_kernel(_TAKES_MASKS):
+        attended_BNGSh = F.scaled_dot_product_attention(
+            *(query_BNGSh, key_BNKh, value_BNKh),
+            attn_mask=~_for_groups(hidden, query_BNGSh),
+            dropout_p=dropout,
+            scale=scale,
+        )
     return suffix.pack_heads(attended_BNGSh)
 
 
-def attend_apart(own: Heads, plain: Heads, suffix: Suffix, mask_B1SK: Tensor, scale: float) -> Tensor:
+def attend_apart(own: Heads, plain: Heads, suffix: Suffix, hidden_B1SK: Tensor, scale: float) -> Tensor:
     """[1, P, H, h]: what `attend_joined` gives, at less cost for few rows."""
     query_BNGSh, *own_BNSh = _grouped(own, suffix)
-    before, within = mask_B1SK[..., : suffix.boundary], mask_B1SK[..., suffix.boundary :]
-    # Of the plain pass's T = boundary + S columns the last S are hidden: the suffix has keys of its own there.
-    seen = torch.cat([before, torch.zeros_like(within), within], dim=3)  # [B, 1, S, T + S]
-    hidden = ~seen.repeat(1, 1, query_BNGSh.shape[2] // mask_B1SK.shape[2], 1)  # [B, 1, G S, T + S]
+    hidden = _for_groups(hidden_B1SK, query_BNGSh)
     attended_BNGSh = _Attend.apply(query_BNGSh, *own_BNSh, *plain, hidden, scale)  # type: ignore[no-untyped-call]
     return suffix.pack_heads(attended_BNGSh)
+
+
+def _for_groups(hidden_B1SK: Tensor, query_BNGSh: Tensor) -> Tensor:
+    """[B, 1, G S, K]: the same for each query head of a group."""
+    return hidden_B1SK.repeat(1, 1, query_BNGSh.shape[2] // hidden_B1SK.shape[2], 1)
 
 
 def _grouped(own: Heads, suffix: Suffix) -> Heads:

@@ -5,8 +5,6 @@ Legend: B samples, T columns of a whole pass (a batch's but the last), d hidden 
 
 from __future__ import annotations
 
-import torch
-
 from trainer.data.batch import Batch
 from trainer.echo.chunked_loss import RowLosses, paired_losses
 from trainer.echo.layer_pass import LayerPass, Norms, Paths, receivers_of, receiving_positions, whole_pass
@@ -18,22 +16,22 @@ def two_pass(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     # 1. Plain: what ships. On the way it reads the source layers at the boundary.
     plain_pass = LayerPass(
         paths.forwards(norms),
-        boundary=batch.boundary,
+        boundary_rows=batch.boundary_rows,
         source_layers=paths.source_layers,
         kept_layers=paths.compared_layers,
     )
-    plain_BTd = whole_pass(paths.backbone, plain_pass, batch)
+    plain_BTd = whole_pass(paths, plain_pass, batch)
 
     # 2. Echo: the same columns again, with what was read injected into the target layers.
     receiving_BT = receiving_positions(batch, paths.echo.positions)
     injections = paths.injections(plain_pass, receivers_of(receiving_BT))
     with paths.echo_gradients():
         echo_pass = LayerPass(paths.forwards(norms, injections), kept_layers=paths.compared_layers)
-        echo_BTd = whole_pass(paths.backbone, echo_pass, batch)
+        echo_BTd = whole_pass(paths, echo_pass, batch)
 
     # 3. Loss: both cross-entropies and the distillation between them, on the supervised rows.
-    losses = paired_losses(paths.head, batch, plain_BTd, echo_BTd, torch.ones_like(receiving_BT), paths.weights)
+    losses = paired_losses(paths.head, batch, plain_BTd, echo_BTd, batch.in_whole_pass, paths.weights)
     if not paths.compared_layers:
         return losses
-    gap = representation_gap(plain_pass.states, echo_pass.states, batch.before_completion)
+    gap = representation_gap(plain_pass.states, echo_pass.states, batch.in_whole_pass.answers)
     return losses.plus(paths.echo.distillation.representations * gap)

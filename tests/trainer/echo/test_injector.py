@@ -40,9 +40,9 @@ def test_the_echo_is_the_normalised_mean_of_the_source_layers_at_the_boundary(ob
     objective = objectives.objective_of(objectives.train_config(echo={"source_layers": (1, -2)}))
     batch = objectives.ragged_batch()
     outputs = objective.model(
-        batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids, output_hidden_states=True
+        batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True
     ).hidden_states
-    mean = (outputs[2] + outputs[3])[:, batch.boundary] / 2  # hidden_states[0] is the embedding
+    mean = objectives.at_boundary(outputs[2] + outputs[3], batch) / 2  # hidden_states[0] is the embedding
     expected = (mean - mean.mean(dim=1, keepdim=True)) / (mean.var(dim=1, unbiased=False, keepdim=True) + 1e-5).sqrt()
     z = summaries(objective, batch)
     torch.testing.assert_close(z, expected.detach(), rtol=1e-5, atol=1e-5)

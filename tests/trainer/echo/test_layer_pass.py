@@ -20,11 +20,14 @@ def a_pass(objective: Any, kind: type[LayerPass] = LayerPass, **reads: Any) -> L
 def test_it_reads_source_layers_at_the_boundary_and_keeps_whole_layers(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
     layer_pass = a_pass(
-        objective, boundary=batch.boundary, source_layers=frozenset({1, 3}), kept_layers=frozenset({0, 1})
+        objective,
+        boundary_rows=batch.boundary_rows,
+        source_layers=frozenset({1, 3}),
+        kept_layers=frozenset({0, 1}),
     )
-    whole_pass(objective.paths.backbone, layer_pass, batch)
+    whole_pass(objective.paths, layer_pass, batch)
     assert [tuple(state.shape) for state in layer_pass.boundary_states] == [(4, 32), (4, 32)]
-    assert torch.equal(layer_pass.boundary_states[0], layer_pass.states[1][:, batch.boundary].detach())
+    assert torch.equal(layer_pass.boundary_states[0], objectives.at_boundary(layer_pass.states[1], batch).detach())
     assert set(layer_pass.states) == {0, 1}
 
 
@@ -37,7 +40,7 @@ def test_a_layer_that_fails_gives_its_modules_back_to_peft(objectives: ModuleTyp
 
     objective.paths.layers[1].mlp.register_forward_hook(fail)
     with pytest.raises(RuntimeError, match="in the middle"):
-        whole_pass(objective.paths.backbone, a_pass(objective), batch)
+        whole_pass(objective.paths, a_pass(objective), batch)
     assert all(
         adapted.module.lora_variant["default"] is own
         for adapted, own in zip(objective.paths.adapted, peft, strict=True)
@@ -46,8 +49,8 @@ def test_a_layer_that_fails_gives_its_modules_back_to_peft(objectives: ModuleTyp
 
 def test_a_finished_pass_records_nothing_more(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
-    layer_pass = a_pass(objective, source_layers=frozenset({2}))
-    whole_pass(objective.paths.backbone, layer_pass, batch)
+    layer_pass = a_pass(objective, boundary_rows=batch.boundary_rows, source_layers=frozenset({2}))
+    whole_pass(objective.paths, layer_pass, batch)
     layer_pass.leave(2, torch.zeros(4, 15, 32))
     assert len(layer_pass.boundary_states) == 1
 

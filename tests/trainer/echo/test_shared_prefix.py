@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import AttentionInterface, MistralConfig, MistralForCausalLM
 
 from trainer.echo import suffix_attention
 
@@ -90,7 +90,8 @@ def test_a_chat_of_several_answers_is_exact(objectives: ModuleType, method: str,
     """Turns between the answers run twice as well: they see the echo of the answers before them."""
     batch = objectives.ragged_batch(answer=9, loss_on=loss_on)
     between = torch.zeros_like(batch.completion_mask)
-    between[:, 13:16] = True
+    for row, boundary in enumerate(batch.boundaries.tolist()):
+        between[row, boundary + 3 : boundary + 6] = True
     labels = torch.where(between, -100, batch.labels) if loss_on == "answers" else batch.labels
     chat = replace(batch, labels=labels, completion_mask=batch.completion_mask & ~between)
     results = [
@@ -104,13 +105,6 @@ def test_a_chat_of_several_answers_is_exact(objectives: ModuleType, method: str,
     ]
     assert objectives.largest_difference(results[0][1], results[1][1]) < 1e-5
     torch.testing.assert_close(results[0][0][0].total, results[1][0][0].total)
-
-
-def test_a_suffix_row_sees_real_columns_up_to_itself(objectives: ModuleType) -> None:
-    from trainer.echo.shared_prefix import suffix_mask
-
-    batch = objectives.ragged_batch(2, prompt=3, answer=3)
-    assert suffix_mask(batch)[1, 0].int().tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("case", ["sliding window", "eager attention", "echo at all positions"])
@@ -143,14 +137,34 @@ def mistral(objectives: ModuleType) -> Any:
     return MistralForCausalLM(config).requires_grad_(False)
 
 
-def test_an_attention_that_keeps_its_keys_is_noticed_at_run_time(
-    objectives: ModuleType, caplog: pytest.LogCaptureFixture
+def test_layers_that_attend_in_a_way_of_their_own_are_noticed(
+    objectives: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
-    # A model whose layers pick an attention of their own never calls ours.
-    objective.model.get_base_model().config._attn_implementation_internal = "sdpa"
+    get_interface = AttentionInterface.get_interface
+    monkeypatch.setattr(AttentionInterface, "get_interface", lambda self, name, own: get_interface(self, "sdpa", own))
     with caplog.at_level(logging.WARNING, logger="trainer.echo.objective"):
-        found = [objectives.gradients(objective, [batch])[1] for _ in range(2)]
-    assert sum("keeps its keys to itself" in record.message for record in caplog.records) == 1
+        objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
+    assert "attend in a way of their own" in caplog.text
+    found = objectives.gradients(objective, [batch])[1]
     reference = objectives.objective_of(objectives.train_config(echo={"implementation": "two_pass"}))
-    assert objectives.largest_difference(found[1], objectives.gradients(reference, [batch])[1]) < 1e-6
+    assert objectives.largest_difference(found, objectives.gradients(reference, [batch])[1]) < 1e-6
+
+
+def test_a_whole_pass_attends_without_a_mask_and_keeps_heads_grouped(
+    objectives: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective, batch = objectives.objective_of(objectives.train_config("lora")), objectives.ragged_batch()
+    kernel, calls = torch.nn.functional.scaled_dot_product_attention, []
+
+    def look(query: Any, key: Any, value: Any, **options: Any) -> torch.Tensor:
+        calls.append((key.shape[1], options["attn_mask"], options["is_causal"], options["enable_gqa"]))
+        return kernel(query, key, value, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", look)
+    objective(batch, False, batch.supervised_tokens)
+    assert calls == [(2, None, True, True)] * 4  # 2 of 4 heads
+
+
+def test_where_the_model_makes_masks_cudnn_does_not_attend(objectives: ModuleType) -> None:
+    objectives.objective_of(objectives.train_config("lora"), mistral(objectives))
+    assert not torch.backends.cuda.cudnn_sdp_enabled()

@@ -18,9 +18,11 @@ def config_of(objectives: ModuleType, method: str = "echo_lora", implementation:
 def test_the_loss_is_the_formula_written_out(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(config_of(objectives)), objectives.ragged_batch()
     model, layers = objective.model, objective.model.get_base_model().model.layers
-    arguments = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids}
+    arguments = {"attention_mask": batch.attention_mask}
     plain = model(batch.input_ids, **arguments, output_hidden_states=True).hidden_states
-    vectors = objective.echo([plain[layer + 1][:, batch.boundary] for layer in (2,)] + [_last(model, batch)])
+    vectors = objective.echo(
+        [objectives.at_boundary(plain[layer + 1], batch) for layer in (2,)] + [_last(objectives, model, batch)]
+    )
     positions = batch.completion_mask.roll(-1, dims=1)[..., None].float()
     hooks = [
         layers.get_submodule(name).register_forward_hook(
@@ -40,13 +42,13 @@ def test_the_loss_is_the_formula_written_out(objectives: ModuleType) -> None:
     torch.testing.assert_close(losses.total, expected / batch.supervised_tokens)
 
 
-def _last(model: torch.nn.Module, batch: object) -> torch.Tensor:
+def _last(objectives: ModuleType, model: torch.nn.Module, batch: object) -> torch.Tensor:
     """[B, d]: the last layer's output at the boundary, before the final norm that hidden_states ends with."""
     kept: list[torch.Tensor] = []
     hook = model.get_base_model().model.layers[-1].register_forward_hook(lambda *call: kept.append(call[2]))
-    model(batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids)
+    model(batch.input_ids, attention_mask=batch.attention_mask)
     hook.remove()
-    return kept[0][:, batch.boundary]
+    return objectives.at_boundary(kept[0], batch)
 
 
 @pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])

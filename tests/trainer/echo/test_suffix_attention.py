@@ -1,48 +1,31 @@
-"""A suffix's rows, packed and unpacked, and its attention in both ways; gradients by hand against autograd's."""
+"""The attention of a suffix in both ways, and its gradients by hand against autograd's."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 
-from trainer.echo.suffix_attention import Suffix, _Attend, attend_apart, attend_joined
-
-RUNS = torch.tensor([[True, True, True, False], [True, True, False, False]])
-
-
-def test_packed_rows_are_those_that_run_in_their_order() -> None:
-    suffix = Suffix.of(2, RUNS)
-    values = torch.arange(12).view(2, 6)
-    assert suffix.pack(values).tolist() == [[2, 3, 4, 8, 9]]
-    assert suffix.pack(values[..., None].expand(2, 6, 3)).shape == (1, 5, 3)
-
-
-def test_unpacked_heads_are_back_in_their_columns_and_zero_elsewhere() -> None:
-    suffix, packed = Suffix.of(2, RUNS), torch.randn(1, 3, 5, 7)
-    unpacked = suffix.unpack_heads(packed)
-    assert unpacked.shape == (2, 3, 4, 7)
-    assert torch.equal(unpacked[0, :, :3], packed[0, :, :3])
-    assert torch.equal(unpacked[1, :, :2], packed[0, :, 3:])
-    assert not unpacked[0, :, 3:].any()
-    assert torch.equal(suffix.pack_heads(unpacked), packed.transpose(1, 2))
+from trainer.data.suffix import Suffix
+from trainer.echo.suffix_attention import _Attend, attend, attend_apart, attend_joined
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_both_attentions_of_a_suffix_agree(dtype: torch.dtype) -> None:
     """In bfloat16 each is as close as the other to the attention of the same numbers in float64."""
     generator = torch.Generator().manual_seed(0)
-    runs = torch.ones(2, 5, dtype=torch.bool)
-    runs[1, 3:] = False
-    suffix, columns, kinds = Suffix.of(35, runs), torch.arange(40), {"apart": attend_apart, "joined": attend_joined}
-    mask = (columns <= columns[35:, None]).expand(2, 1, 5, 40).clone()
-    mask[1, :, :, :9] = False
+    supervised = torch.zeros(2, 40, dtype=torch.bool)
+    supervised[0, 39] = supervised[1, 32] = True
+    suffix = Suffix.of(supervised, torch.tensor([35, 30]))
+    hidden, kinds = suffix.hidden(40), {"apart": attend_apart, "joined": attend_joined}
     shapes = [(1, 8, 8, 16), (1, 2, 8, 16), (1, 2, 8, 16), (2, 2, 40, 16), (2, 2, 40, 16)]
     inputs = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
     slope = torch.randn(1, 8, 8, 16, generator=generator).to(dtype)
 
     def run(kind: str, dtype: torch.dtype) -> list[torch.Tensor]:
         leaves = [value.to(dtype).requires_grad_() for value in inputs]
-        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, mask, 0.25)  # type: ignore[operator]
+        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, hidden, 0.25)  # type: ignore[operator]
         return [output, *torch.autograd.grad(output, leaves, slope.to(dtype))]
 
     exact = run("joined", torch.float64)
@@ -71,3 +54,18 @@ def test_the_gradient_by_hand_is_the_formulas_own() -> None:
     gradients = [torch.autograd.grad(output, inputs, slope) for output in (found, expected)]
     torch.testing.assert_close(*gradients)
     assert not gradients[0][3][:, :, 3:].any()  # what the mask hides gets no gradient
+
+
+def test_cudnn_attends_to_nothing_that_has_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gradients can be NaN then (pytorch#196678)."""
+    supervised = torch.ones(1, 4, dtype=torch.bool)
+    suffix, own, plain = Suffix.of(supervised, torch.tensor([0])), torch.randn(1, 2, 4, 8), torch.randn(1, 2, 4, 8)
+    kernel, allowed = torch.nn.functional.scaled_dot_product_attention, []
+
+    def look(*inputs: Any, **options: Any) -> torch.Tensor:
+        allowed.append((options["attn_mask"] is not None, torch.backends.cuda.cudnn_sdp_enabled()))
+        return kernel(*inputs, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", look)
+    attend((own, own, own), (plain, plain), suffix, suffix.hidden(4), 1.0, dropout=0.0)
+    assert allowed == [(True, False)]

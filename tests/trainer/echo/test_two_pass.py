@@ -10,22 +10,20 @@ import torch
 from torch.nn import functional as F
 
 
-def written_out(objective: Any, batch: Any, echo: Any) -> torch.Tensor:
+def written_out(objectives: ModuleType, objective: Any, batch: Any, echo: Any) -> torch.Tensor:
     """The loss from full logits of transformers' own forward, the echo added by forward hooks."""
     model, columns = objective.model, batch.labels.shape[1]
 
     def log_probabilities(temperature: float = 1.0) -> torch.Tensor:
-        logits = model(batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids).logits
+        logits = model(batch.input_ids, attention_mask=batch.attention_mask).logits
         return (logits[:, :-1] / temperature).log_softmax(dim=-1)
 
     def cross_entropy(log_p: torch.Tensor) -> torch.Tensor:
         return F.nll_loss(log_p.flatten(0, 1), batch.labels[:, 1:].flatten(), reduction="sum")
 
     off, off_tempered = log_probabilities(), log_probabilities(echo.distillation.temperature)
-    states = model(
-        batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids, output_hidden_states=True
-    ).hidden_states
-    vectors = objective.echo([states[layer + 1][:, batch.boundary] for layer in (0, 2)])
+    states = model(batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True).hidden_states
+    vectors = objective.echo([objectives.at_boundary(states[layer + 1], batch) for layer in (0, 2)])
     positions = torch.zeros(len(batch.labels), columns, 1).masked_fill(
         batch.completion_mask.roll(-1, dims=1)[..., None], 1.0
     )
@@ -52,7 +50,7 @@ def test_loss_and_gradients_are_those_of_the_formula_written_out(objectives: Mod
     objective, batch = objectives.objective_of(config), objectives.ragged_batch()
     (losses,), found = objectives.gradients(objective, [batch])
     objective.zero_grad()
-    expected = written_out(objective, batch, config.echo)
+    expected = written_out(objectives, objective, batch, config.echo)
     expected.backward()
     torch.testing.assert_close(losses.total, expected)
     reference = {name: p.grad for name, p in objective.named_parameters() if p.requires_grad}
