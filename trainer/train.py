@@ -25,7 +25,7 @@ from trainer.data.dataset import TrainingData, load_training_data
 from trainer.echo.manipulation_check import echo_line
 from trainer.echo.objective import build_objective
 from trainer.export.export import Export, export_adapter
-from trainer.loop.distributed import loading_device, whole_model
+from trainer.loop.distributed import end, loading_device, whole_model
 from trainer.loop.launch import decided_by_first, launch
 from trainer.loop.loop import Session, begin_session
 from trainer.model.base_model import read_base
@@ -107,8 +107,7 @@ def _train(
                 take_place(start.run, run)
         for line in (*notes, f"adapter: {run.adapter}"):  # again, where people look
             console.print(line, highlight=False, soft_wrap=True)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end(accelerator)
 
 
 def _announce(console: Console, session: Session, data: TrainingData) -> None:

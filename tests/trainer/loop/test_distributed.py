@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -94,6 +95,46 @@ def test_a_lost_worker_fails_the_run_and_the_restart_goes_on(
     assert not run.adapter.exists()
     assert "resuming from step-" in run_to_end(torchrun(2, config, "--training.log_every", "1"))
     assert run.manifest.exists()
+
+
+ENDINGS = """
+import os, sys, torch
+from accelerate import Accelerator
+from trainer.loop.distributed import end
+
+def one_run(rank, store):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    accelerator = Accelerator(cpu=True)
+    model = accelerator.prepare_model(torch.nn.Linear(64, 64))
+    model(torch.ones(4, 64)).sum().backward()
+    torch.distributed.all_reduce(torch.ones(4))
+    end(accelerator)
+
+torch.set_num_threads(1)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # all threads of both processes get in each other's way
+for round in range(25):
+    ranks = [os.fork(), None]
+    if ranks[0] != 0:
+        ranks[1] = os.fork()
+    if 0 in ranks:
+        one_run(ranks.index(0), f"{sys.argv[1]}/{round}")
+        os._exit(0)
+    for rank in ranks:
+        assert os.waitpid(rank, 0)[1] == 0
+"""
+
+
+def test_processes_end_while_the_last_collective_is_being_forgotten(tmp_path: Path) -> None:
+    """Without the reference that `end` keeps, one of a few rounds waits for ever."""
+    (tmp_path / "endings.py").write_text(ENDINGS)
+    endings = subprocess.Popen([sys.executable, tmp_path / "endings.py", tmp_path], start_new_session=True)
+    try:
+        assert endings.wait(timeout=60) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(endings.pid, signal.SIGKILL)
+        endings.wait()
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
