@@ -5,7 +5,7 @@ Legend: S runs of a seed group, N items of a task, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from evaluator.comparison.comparability import require_comparable
 from evaluator.comparison.scored_run import ScoredRun
 from evaluator.comparison.significance import holm, mcnemar_exact, minimum_detectable_effect
 from schemas.evaluation.eval_report import Sample
-from schemas.evaluation.verdict import Comparison, Difference, PairedTask
+from schemas.evaluation.verdict import Comparison, Difference, PairedGroup, PairedTask
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class PairedResult:
     baselines: tuple[ScoredRun, ...]
     tasks: Mapping[str, TaskPair]
     macro: Distribution
+    groups: Mapping[str, Distribution]
     seeds: SeedNoise | None
     notes: tuple[str, ...]
     confidence: float
@@ -86,6 +87,12 @@ class PairedResult:
             baseline_variant=self.baselines[0].variant,
             macro=self._difference(self.macro, self.macro.p_value()),
             tasks={name: self._task(task, p_values[name], adjusted[name]) for name, task in self.tasks.items()},
+            groups={
+                name: PairedGroup(
+                    tasks=members, difference=self._difference(self.groups[name], self.groups[name].p_value())
+                )
+                for name, members in self.candidates[0].evaluation.report.groups.items()
+            },
             seed_standard_error=self.seeds.standard_error if self.seeds else None,
             notes=self.notes,
         )
@@ -135,14 +142,21 @@ def compare_pair(
         name: _task_pair(name, candidates, baselines, settings.resamples, generator)
         for name in candidates[0].evaluation.report.tasks
     }
-    macro = macro_average([task.distribution for task in tasks.values()])
     trained = [index for index, group in enumerate((candidates, baselines)) if group[0].variant == "adapter"]
-    seeds = SeedNoise.between(_levels([_macro_by_run(tasks, index) for index in trained], by_seed))
-    if seeds:
-        student = generator.standard_t(seeds.degrees, size=settings.resamples)
-        macro = seeds.widen(macro, student)
+    seeds = _seeds(list(tasks.values()), trained, by_seed)
+    student = generator.standard_t(seeds.degrees, size=settings.resamples) if seeds else None
+
+    def average(members: Iterable[str]) -> Distribution:
+        chosen = [tasks[name] for name in members]
+        mean = macro_average([task.distribution for task in chosen])
+        noise = _seeds(chosen, trained, by_seed)
+        return noise.widen(mean, student) if noise and student is not None else mean
+
+    macro = average(tasks)
+    groups = {name: average(members) for name, members in candidates[0].evaluation.report.groups.items()}
+    if student is not None:
         tasks = {name: _with_seeds(task, trained, student, by_seed) for name, task in tasks.items()}
-    return PairedResult(tuple(candidates), tuple(baselines), tasks, macro, seeds, notes, settings.confidence)
+    return PairedResult(tuple(candidates), tuple(baselines), tasks, macro, groups, seeds, notes, settings.confidence)
 
 
 def _task_pair(
@@ -170,8 +184,13 @@ def _value(sample: Sample, unscored: float) -> float:
     return unscored if sample.outcome == "unscored" else sample.value
 
 
-def _macro_by_run(tasks: Mapping[str, TaskPair], group: int) -> list[float]:
-    scores = [(task.candidates, task.baselines)[group].mean(axis=1) for task in tasks.values()]  # [tasks][S]
+def _seeds(tasks: Sequence[TaskPair], trained: Sequence[int], by_seed: bool) -> SeedNoise | None:
+    """The noise that seeds bring into the average of these tasks."""
+    return SeedNoise.between(_levels([_average_by_run(tasks, index) for index in trained], by_seed))
+
+
+def _average_by_run(tasks: Sequence[TaskPair], group: int) -> list[float]:
+    scores = [(task.candidates, task.baselines)[group].mean(axis=1) for task in tasks]  # [tasks][S]
     return [float(score) for score in np.mean(scores, axis=0)]
 
 
@@ -181,7 +200,5 @@ def _levels(groups: Sequence[Sequence[float]], by_seed: bool) -> Sequence[Sequen
 
 
 def _with_seeds(task: TaskPair, trained: Sequence[int], student: Array, by_seed: bool) -> TaskPair:
-    groups = (task.candidates, task.baselines)
-    scores = [[float(score) for score in groups[index].mean(axis=1)] for index in trained]
-    seeds = SeedNoise.between(_levels(scores, by_seed))
+    seeds = _seeds([task], trained, by_seed)
     return replace(task, distribution=seeds.widen(task.distribution, student)) if seeds else task

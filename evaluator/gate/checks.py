@@ -17,7 +17,7 @@ from evaluator.scoring.metrics import wilson_interval
 from schemas.errors import UserError
 from schemas.evaluation.contradictions import baseline_name
 from schemas.evaluation.decision import decide, decide_rate
-from schemas.evaluation.eval_report import Interval, TaskScore
+from schemas.evaluation.eval_report import EvalReport, Interval, TaskScore
 from schemas.evaluation.gate_policy import Baseline, Floor, NonInferiority, Subject, SuitePolicy, Superiority, Unparsed
 from schemas.evaluation.verdict import CheckResult
 
@@ -37,13 +37,22 @@ class Case:
     """Level and seed of the intervals."""
 
     @property
+    def report(self) -> EvalReport:
+        """The candidate's report."""
+        return self.candidate.evaluation.report
+
+    @property
     def suite(self) -> str:
         """Name of the suite."""
-        return self.candidate.evaluation.report.suite
+        return self.report.suite
+
+    def members(self, subject: str) -> list[str]:
+        """The tasks of `macro`, of a group, or the task itself."""
+        return list(self.report.tasks) if subject == MACRO else list(self.report.groups.get(subject, [subject]))
 
     def score(self, task: str) -> TaskScore:
         """The candidate's score on one task."""
-        return self.candidate.evaluation.report.tasks[task].variants[self.candidate.variant]
+        return self.report.tasks[task].variants[self.candidate.variant]
 
 
 def apply_checks(policy: SuitePolicy, case: Case) -> Iterator[CheckResult]:
@@ -61,23 +70,30 @@ def apply_checks(policy: SuitePolicy, case: Case) -> Iterator[CheckResult]:
             yield from _differences(check, case)
 
 
-def subjects(over: Subject, tasks: list[str]) -> list[str]:
-    """The subjects a check speaks of: `macro`, or tasks by name.
+def subjects(over: Subject, report: EvalReport) -> list[str]:
+    """The subjects a check speaks of: `macro`, or tasks and groups by name.
 
     Raises:
-        UserError: a name is not among the suite's tasks.
+        UserError: a name is not among the suite's tasks and groups, or each group is asked for and there is none.
     """
     if over == "macro":
         return [MACRO]
     if over == "each_task":
-        return tasks
-    unknown = [name for name in over if name not in tasks]
+        return list(report.tasks)
+    if over == "each_group" and not report.groups:
+        raise UserError(
+            f"`over: each_group`, and the suite {report.suite} has no groups", fix="say `each_task` or `macro`"
+        )
+    if over == "each_group":
+        return list(report.groups)
+    known = [*report.tasks, *report.groups]
+    unknown = [name for name in over if name not in known]
     if unknown:
-        close = get_close_matches(unknown[0], tasks, n=1)
+        close = get_close_matches(unknown[0], known, n=1)
         raise UserError(
             f"the policy names unknown tasks: {', '.join(unknown)}",
-            where=f"this suite has {', '.join(tasks)}",
-            fix=f"did you mean {close[0]}?" if close else "name tasks of the suite",
+            where=f"this suite has {', '.join(known)}",
+            fix=f"did you mean {close[0]}?" if close else "name tasks or groups of the suite",
         )
     return list(over)
 
@@ -85,7 +101,7 @@ def subjects(over: Subject, tasks: list[str]) -> list[str]:
 def _differences(check: Superiority | NonInferiority, case: Case) -> Iterator[CheckResult]:
     threshold = check.margin / 100 if isinstance(check, Superiority) else -check.margin / 100
     for result in case.comparisons[check.against]:
-        names = subjects(check.over, list(result.tasks))
+        names = subjects(check.over, case.report)
         for name in names:
             yield _difference(check, case, result, name, threshold, _simultaneous(case.settings.confidence, len(names)))
 
@@ -98,7 +114,7 @@ def _difference(
     threshold: float,
     confidence: float,
 ) -> CheckResult:
-    distribution = result.macro if name == MACRO else result.tasks[name].distribution
+    distribution = _difference_in(result, name)
     interval = distribution.interval(confidence)
     effect = minimum_detectable_effect(distribution, confidence)
     baseline = baseline_name([one.name for one in result.baselines])
@@ -119,8 +135,14 @@ def _difference(
     )
 
 
+def _difference_in(result: PairedResult, name: str) -> Distribution:
+    if name == MACRO:
+        return result.macro
+    return result.groups[name] if name in result.groups else result.tasks[name].distribution
+
+
 def _floors(check: Floor, case: Case) -> Iterator[CheckResult]:
-    names = subjects(check.over, list(case.candidate.evaluation.report.tasks))
+    names = subjects(check.over, case.report)
     confidence = _simultaneous(case.settings.confidence, len(names))
     for name in names:
         threshold = _minimum(check, name, case)
@@ -142,7 +164,7 @@ def _floors(check: Floor, case: Case) -> Iterator[CheckResult]:
 
 def _unparsed(check: Unparsed, case: Case) -> Iterator[CheckResult]:
     limit = check.limit / 100
-    for name in case.candidate.evaluation.report.tasks:
+    for name in case.report.tasks:
         score = case.score(name)
         rate = score.unparsed / score.total
         yield CheckResult(
@@ -164,8 +186,7 @@ def _unparsed(check: Unparsed, case: Case) -> Iterator[CheckResult]:
 def _minimum(check: Floor, name: str, case: Case) -> float:
     if check.minimum is not None:
         return check.minimum / 100
-    records = case.candidate.evaluation.report.tasks
-    chosen = list(records) if name == MACRO else [name]
+    records, chosen = case.report.tasks, case.members(name)
     without = [task for task in chosen if records[task].floor is None]
     if without:
         raise UserError(
@@ -178,9 +199,9 @@ def _minimum(check: Floor, name: str, case: Case) -> float:
 
 
 def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interval]:
-    if name == MACRO:
-        macro = own_macro(case.candidate, case.settings)
-        return macro.estimate, macro.interval(confidence)
+    if name == MACRO or name in case.report.groups:
+        mean = own_average(case.candidate, case.members(name), case.settings)
+        return mean.estimate, mean.interval(confidence)
     score, samples = case.score(name), case.candidate.samples(name)
     if not score.partial and len(set(clusters_of(samples.values()))) == len(samples):
         return score.score, wilson_interval(score.correct, score.total, confidence)
@@ -189,9 +210,13 @@ def _own_score(name: str, case: Case, confidence: float) -> tuple[float, Interva
 
 
 def own_macro(scored_run: ScoredRun, settings: Resampling) -> Distribution:
-    """Bootstrap distribution of one scored_run's macro average, stratified by task, clustered where clusters are given."""
+    """Bootstrap distribution of one scored_run's macro average."""
+    return own_average(scored_run, list(scored_run.evaluation.report.tasks), settings)
+
+
+def own_average(scored_run: ScoredRun, tasks: Sequence[str], settings: Resampling) -> Distribution:
+    """Bootstrap distribution of the average of some tasks, stratified by task, clustered where clusters are given."""
     generator = np.random.default_rng(settings.seed)
-    tasks = scored_run.evaluation.report.tasks
     return macro_average([_own_task(scored_run, name, settings, generator) for name in tasks])
 
 

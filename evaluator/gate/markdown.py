@@ -41,6 +41,10 @@ def _comparison(comparison: Comparison) -> str:
         )
         for name, task in comparison.tasks.items()
     ]
+    rows += [
+        (f"{name} (group)", "", "", "", "", *difference_cells(group.difference, group.difference.p_value))
+        for name, group in comparison.groups.items()
+    ]
     total = (Formatted("**macro**"), "", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value))
     head = ("task", "items", "baseline", "adapter", "fixed / broken", "points [interval]", "p (Holm)", "detectable")
     notes = "".join(f"\n\n_{markdown(note)}_" for note in comparison.notes)

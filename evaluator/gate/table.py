@@ -59,6 +59,9 @@ def comparison_table(comparison: Comparison) -> Table:
             *difference_cells(task.difference, task.p_holm),
         )
     table.add_section()
+    for name, group in comparison.groups.items():
+        cells = difference_cells(group.difference, group.difference.p_value)
+        table.add_row(Text(one_line(name), style="italic"), "", "", "", *cells)
     table.add_row("macro", "", "", "", *difference_cells(comparison.macro, comparison.macro.p_value), style="bold")
     return table
 

@@ -77,8 +77,8 @@ def _difference_of(check: CheckResult, comparisons: Sequence[Comparison]) -> Dif
     for comparison in comparisons:
         sides = (comparison.suite, comparison.candidates, baseline_name(comparison.baselines))
         if sides == (check.suite, check.candidates, check.against):
-            task = comparison.tasks.get(check.subject)
-            return comparison.macro if check.subject == "macro" else (task.difference if task else None)
+            named = comparison.tasks.get(check.subject) or comparison.groups.get(check.subject)
+            return comparison.macro if check.subject == "macro" else (named.difference if named else None)
     return None
 
 
@@ -90,6 +90,10 @@ def _in_comparison(comparison: Comparison) -> Iterator[str]:
     mean = math.fsum(task.difference.estimate for task in comparison.tasks.values()) / len(comparison.tasks)
     if not math.isclose(comparison.macro.estimate, mean, abs_tol=_EPSILON):
         yield f"{where}: the macro difference is not the mean of the tasks'"
+    for name, group in comparison.groups.items():
+        parts = [comparison.tasks[task].difference.estimate for task in group.tasks if task in comparison.tasks]
+        if len(parts) != len(group.tasks) or not _same(group.difference.estimate, math.fsum(parts) / len(parts)):
+            yield f"{where}: the difference of the group {name} is not the mean of its tasks'"
 
 
 def _with_policy(verdict: Verdict, text: str) -> Iterator[str]:
@@ -138,6 +142,8 @@ def _subjects(condition: Check, suite: str, verdict: Verdict) -> list[str]:
     over = getattr(condition, "over", "each_task")
     if over == "macro":
         return ["macro"]
+    if over == "each_group":
+        return list(dict.fromkeys(group for one in verdict.comparisons if one.suite == suite for group in one.groups))
     if over != "each_task":
         return list(over)
     return list(dict.fromkeys(task for one in verdict.comparisons if one.suite == suite for task in one.tasks))

@@ -142,6 +142,13 @@ class EvalReport(Document):
     versions: dict[str, str]
     """Versions of Python and of the packages that shaped the result."""
 
+    @model_validator(mode="after")
+    def _groups_are_of_its_tasks(self) -> Self:
+        for name, members in self.groups.items():
+            if not members or not set(members) <= self.tasks.keys():
+                raise ValueError(f"the group {name} is not of tasks that are here")
+        return self
+
 
 class Sample(Section):
     """One line of samples.jsonl: one item, one variant."""

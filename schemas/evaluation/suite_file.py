@@ -283,6 +283,10 @@ class SuiteFile(Document):
     @model_validator(mode="after")
     def _groups_are_of_tasks(self) -> Self:
         for name, members in self.groups.items():
+            if name in self.tasks or name == "macro":
+                raise ValueError(
+                    f"groups.{name} is called like {'a task' if name in self.tasks else 'the average of all'}"
+                )
             unknown = [task for task in members if task not in self.tasks]
             if unknown or len(set(members)) != len(members):
                 found = f"names the task {unknown[0]}, which is not there" if unknown else "names a task twice"

@@ -53,6 +53,15 @@ class PairedTask(Section):
     """The p-value after Holm's correction over the tasks of this comparison."""
 
 
+class PairedGroup(Section):
+    """Tasks that belong together."""
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Its tasks."""
+    difference: Difference
+    """Adapter minus baseline, of the tasks' average."""
+
+
 class Comparison(Section):
     """An adapter against one baseline on one suite."""
 
@@ -68,6 +77,8 @@ class Comparison(Section):
     """Difference of the macro averages."""
     tasks: Annotated[dict[str, PairedTask], Field(min_length=1)]
     """By task."""
+    groups: dict[str, PairedGroup] = Field(default_factory=dict)
+    """By the group's name, where the suite has groups."""
     seed_standard_error: float | None
     """Part of the macro's standard error that comes from training seeds; None where both are a single run, whose
     verdict holds for these weights and not for the method."""
@@ -85,7 +96,7 @@ class CheckResult(Section):
     kind: Literal["superiority", "non_inferiority", "floor", "unparsed"]
     """Kind of check."""
     subject: str
-    """`macro`, or a task."""
+    """`macro`, a task, or a group of tasks."""
     against: str | None
     """Baseline; None for checks of the adapter alone."""
     decision: Decision

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from schemas.document import Count, Document, Section
+from schemas.evaluation.suite_file import LmEvalTask, OwnTask, SuiteFile
 from schemas.training.train_config import Name, Place, Positive, PositiveFloat
 from schemas.upgrade import change_at, rename
 
@@ -57,14 +59,46 @@ class Tuning(Section):
 class StudyEvaluation(Section):
     """The test items, the same for every run."""
 
-    suite: Name
-    """Suite of the evaluator."""
+    suite: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}|.+\.ya?ml)$")]
+    """Suite of the evaluator, or a suite file (.yaml)."""
     data: Place | None = None
     """Local data files; None takes the suite's own or the hub's."""
     limit: Positive | None = None
     """Only the first items of each task; None takes all."""
     backend: Literal["hf", "vllm"] = "hf"
     """What generates."""
+
+    @property
+    def suite_file(self) -> Path | None:
+        """The suite file; None for a built-in suite."""
+        return Path(self.suite) if self.suite.endswith((".yaml", ".yml")) else None
+
+    @property
+    def suite_name(self) -> str:
+        """The suite's name, as reports have it.
+
+        Raises:
+            UserError: the suite file cannot be read.
+        """
+        return SuiteFile.from_yaml(self.suite_file).name if self.suite_file else self.suite
+
+    def suite_inputs(self) -> tuple[Path, ...]:
+        """The suite file and what it names: rows, examples, task files. Empty for a built-in suite.
+
+        Raises:
+            UserError: the suite file cannot be read.
+        """
+        if self.suite_file is None:
+            return ()
+        folder = Path(self.data) if self.data is not None else self.suite_file.parent
+        named = [name for task in SuiteFile.from_yaml(self.suite_file).tasks.values() for name in _files_of(task)]
+        return (self.suite_file, *(folder / name for name in dict.fromkeys(named)))
+
+
+def _files_of(task: OwnTask | LmEvalTask) -> list[str]:
+    if isinstance(task, LmEvalTask):
+        return [task.lm_eval]
+    return [task.data, *([task.shots.data] if task.shots else [])]
 
 
 class Contrast(Section):

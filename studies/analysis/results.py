@@ -80,7 +80,7 @@ def _require_all(plan: StudyPlan, directory: Path) -> None:
     """
     study = plan.protocol.study
     names = [run_name(one.base, one.arm, seed) for seed in study.seeds for one in plan.protocol.arms]
-    report = Path("evaluation", study.evaluation.suite, "report.json")
+    report = Path("evaluation", study.evaluation.suite_name, "report.json")
     missing = [name for name in names if not (directory / "runs" / name / report).is_file()]
     if missing:
         more = f" and {len(missing) - MOST_SHOWN} more" if len(missing) > MOST_SHOWN else ""
@@ -101,7 +101,7 @@ def _read_run(directory: Path, plan: StudyPlan, rates: ChosenRates, planned: Pla
         raise UserError(
             "a run was not trained as the plan says", where=root, fix="remove it; the study trains it again"
         )
-    evaluation: Evaluation = read_evaluation(root, plan.protocol.study.evaluation.suite)
+    evaluation: Evaluation = read_evaluation(root, plan.protocol.study.evaluation.suite_name)
     return Run(manifest, adapter_of(evaluation))
 
 
@@ -124,4 +124,4 @@ def _control(directory: Path, base: str, plan: StudyPlan) -> ScoredRun:
             where=directory / "bases" / base,
             fix="python -m studies CONFIG scores it",
         )
-    return ScoredRun(read_evaluation(found[0], plan.protocol.study.evaluation.suite), "base")
+    return ScoredRun(read_evaluation(found[0], plan.protocol.study.evaluation.suite_name), "base")

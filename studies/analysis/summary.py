@@ -28,7 +28,7 @@ def _parts(report: StudyReport) -> Iterator[str]:
     yield f"# Study: {markdown(study.name)}"
     yield (
         f"Plan `{report.protocol_sha256[:12]}`, registered {report.registered:%Y-%m-%d %H:%M} UTC before the first run; "
-        f"{changes(report)}. {len(study.seeds)} seeds per arm, {_items(report)} test items on suite {study.evaluation.suite}, "
+        f"{changes(report)}. {len(study.seeds)} seeds per arm, {_items(report)} test items on suite {study.evaluation.suite_name}, "
         "the same for all arms; macro accuracy in points; paired by seed and item, intervals from a hierarchical bootstrap, "
         f"p-values under Holm over {len(report.contrasts)} planned contrasts."
     )

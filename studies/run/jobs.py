@@ -166,11 +166,12 @@ class BaseJob:
 
 def _whole_report(run: RunDirectory, items: StudyEvaluation) -> EvalReport | None:
     """The report of these items, once its samples are the ones it was written with."""
-    folder = run.evaluation(items.suite)
+    name = items.suite_name
+    folder = run.evaluation(name)
     try:
         report = EvalReport.read(folder / "report.json")
         whole = sha256_of(folder / "samples.jsonl") == report.samples_sha256
     except (UserError, OSError):
         return None
-    fits = (report.suite, report.limit, report.backend) == (items.suite, items.limit, items.backend)
+    fits = (report.suite, report.limit, report.backend) == (name, items.limit, items.backend)
     return report if whole and fits else None

@@ -135,6 +135,7 @@ def _input_files(study: StudyConfig, configs: list[TrainConfig]) -> Iterator[Pat
     for config in configs:
         paths = [source.path for source in config.data.train]
         yield from (Path(path) for path in paths if Path(path).suffix in _DATA_SUFFIXES and "://" not in path)
+    yield from study.evaluation.suite_inputs()
     for directory in (study.evaluation.data, study.tuning.data):
         if directory is not None:
             every = map(Path, glob.iglob(f"{glob.escape(directory)}/**/*", recursive=True))  # into linked folders too

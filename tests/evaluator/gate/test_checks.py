@@ -224,3 +224,42 @@ def test_one_question_under_two_tasks_is_refused(
 def test_a_task_without_numbers_is_an_error_with_its_name(values: np.ndarray, fault: str) -> None:
     with pytest.raises(UserError, match=fault):
         require_scores("boolq", values)
+
+
+def in_groups(runs: Runs) -> Runs:
+    for run in runs.values():
+        edit_report(run, lambda data: data.update(groups={"reading": ["boolq"], "both": ["boolq", "piqa"]}))
+    return runs
+
+
+def test_a_group_is_compared_as_the_average_of_its_tasks(runs: Runs, policy: Policy) -> None:
+    judge(
+        in_groups(runs)["echo"], runs["lora"], policy("kind: superiority, against: base, over: [boolq, reading, both]")
+    )
+    task, same, both = Verdict.read(runs["echo"] / "verdict.json").checks
+    assert (same.estimate, same.interval) == (task.estimate, task.interval)
+    paired = Verdict.read(runs["echo"] / "verdict.json").comparisons[0]
+    assert math.isclose(both.estimate, paired.macro.estimate)
+    assert "| both (group) |" in (runs["echo"] / "verdict.md").read_text()
+
+
+def test_a_group_has_a_floor_of_its_own(runs: Runs, policy: Policy) -> None:
+    assert judge(in_groups(runs)["echo"], "base", policy("kind: floor, over: each_group, above_majority: 5")) == 0
+    checks = Verdict.read(runs["echo"] / "verdict.json").checks
+    assert [check.subject for check in checks] == ["reading", "both"]
+    assert all(check.threshold == 0.55 for check in checks)
+
+
+def test_each_group_of_none_is_refused(runs: Runs, policy: Policy) -> None:
+    with pytest.raises(UserError, match="the suite quickstart has no groups"):
+        judge(runs["echo"], "base", policy("kind: floor, over: each_group, minimum: 5"))
+
+
+def test_a_group_s_difference_that_was_edited_is_found_out(runs: Runs, policy: Policy) -> None:
+    judge(in_groups(runs)["echo"], runs["lora"], policy("kind: superiority, against: base, over: [both]"))
+    path = runs["echo"] / "verdict.json"
+    data = json.loads(path.read_text())
+    data["comparisons"][0]["groups"]["both"]["difference"]["estimate"] += 0.01
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="the difference of the group both is not the mean of its tasks'"):
+        Verdict.read(path)

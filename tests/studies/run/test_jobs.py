@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from schemas.studies.study_config import StudyEvaluation
 from schemas.studies.study_plan import StudyProtocol
-from studies.run.jobs import RunJob
+from studies.run.jobs import BaseJob, RunJob
 from studies.run.study_file import run_config
+from tests.evaluator.tasks.own.suite_files import write_suite
 from trainer.config_file import write_config
 
 
@@ -34,3 +36,18 @@ def test_what_was_set_aside_once_is_not_lost_when_another_is(protocol: StudyProt
         job.next_work()
     kept = sorted((tmp_path / "superseded").glob("*/notes.md"))
     assert [path.read_text() for path in kept] == ["dora", "lora"]
+
+
+def test_a_base_scored_on_a_suite_file_is_done_when_the_report_of_its_name_is_there(
+    protocol: StudyProtocol, tmp_path: Path
+) -> None:
+    config = run_config(protocol.study, protocol.arms[0], seed=0, rate=0.01)
+    items = StudyEvaluation(suite=str(write_suite(tmp_path, one={"max_new_tokens": 2})))
+    job = BaseJob(tmp_path / "study", "tiny", config, items)
+    work = job.next_work()
+    assert work is not None
+    work()
+    assert job.next_work() is None
+    report = job.report()
+    assert report is not None
+    assert report.suite == "mine"

@@ -11,6 +11,7 @@ from schemas.errors import UserError
 from schemas.studies.study_plan import StudyProtocol
 from studies.run.protocol import draft_protocol, require_inputs
 from studies.run.study_file import run_config
+from tests.evaluator.tasks.own.suite_files import write_suite
 
 
 def test_all_arms_of_a_seed_see_the_same_data_in_the_same_order(protocol: StudyProtocol) -> None:
@@ -40,3 +41,9 @@ def test_a_study_whose_inputs_are_not_here_can_be_estimated_and_not_registered(m
     draft = draft_protocol(make_study(evaluation={"suite": "quickstart", "data": "nowhere"}))
     with pytest.raises(UserError, match="nowhere"):
         require_inputs(draft)
+
+
+def test_a_suite_file_s_rows_are_registered_with_it(make_study: Any, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, one=None)
+    files = require_inputs(draft_protocol(make_study(evaluation={"suite": str(suite)}))).files
+    assert {str(suite), str(tmp_path / "rows.jsonl")} <= files.keys()
