@@ -24,6 +24,7 @@ from trainer.data.dataloader import total_steps
 from trainer.data.dataset import TrainingData, load_training_data
 from trainer.echo.manipulation_check import echo_line
 from trainer.echo.objective import build_objective
+from trainer.echo.reading import NO_EDGES, Edges, common_edges
 from trainer.export.export import Export, export_adapter
 from trainer.loop.distributed import end, loading_device, whole_model
 from trainer.loop.launch import decided_by_first, launch
@@ -85,7 +86,7 @@ def _train(
     # The model, its adapter, the method's loss, and the session that lowers it.
     with console.status(f"Loading {config.base.model}"):
         model = load_with_adapter(base.files, config, loading_device(config.training.sharding, accelerator))
-    objective = build_objective(model, config)
+    objective = build_objective(model, config, _edges(config, data))
     session = begin_session(config, start.run, accelerator, objective, data, base.tokenizer.pad_token_id, state)
     if start.checkpoint:
         session.restore(start.checkpoint.tensors)
@@ -108,6 +109,13 @@ def _train(
         for line in (*notes, f"adapter: {run.adapter}"):  # again, where people look
             console.print(line, highlight=False, soft_wrap=True)
     end(accelerator)
+
+
+def _edges(config: TrainConfig, data: TrainingData) -> Edges:
+    """What the training prompts share at their ends, where the echo's pooling asks for it."""
+    if config.echo_path is None or config.echo_path.pooling != "question":
+        return NO_EDGES
+    return common_edges([one.input_ids[: one.boundary + 1] for one in data.train])
 
 
 def _announce(console: Console, session: Session, data: TrainingData) -> None:

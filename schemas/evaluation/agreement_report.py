@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from schemas.document import Count, Document, Fraction, Section
+from schemas.document import Count, Document, Fraction, Positive, Section
 from schemas.evaluation.eval_report import AdapterReference, BaseReference, Interval
-from schemas.training.train_config import Name, Positive
+from schemas.training.train_config import Name
 
 BackendName = Literal["hf", "vllm", "endpoint"]
 

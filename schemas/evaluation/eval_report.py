@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base.base_model import BaseIdentity
-from schemas.document import Count, Document, Fraction, Section, Sha256
-from schemas.training.train_config import Name, Positive
+from schemas.document import Count, Document, Fraction, Positive, Section, Sha256
+from schemas.training.train_config import Name
 from schemas.upgrade import change_at, rename
 
 Variant = Literal["adapter", "base"]

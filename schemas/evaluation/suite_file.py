@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from schemas.document import Document, Section
+from schemas.document import Document, Positive, Section
 from schemas.storage.yaml_files import read_yaml
-from schemas.training.train_config import Name, Positive
+from schemas.training.train_config import Name
 
 Template = Annotated[str, StringConstraints(min_length=1)]
 """Jinja text over the fields of a row, such as `{{ question }}`; an undefined variable is an error."""

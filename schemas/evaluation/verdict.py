@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from schemas.document import Count, Document, Fraction, Section, Sha256
+from schemas.document import Count, Document, Fraction, Positive, Section, Sha256
 from schemas.evaluation.contradictions import contradictions
 from schemas.evaluation.decision import Decision
 from schemas.evaluation.eval_report import AdapterReference, Interval, Variant
-from schemas.training.train_config import Name, Positive
+from schemas.training.train_config import Name
 from schemas.upgrade import change_at, rename
 
 

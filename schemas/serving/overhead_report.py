@@ -6,10 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from schemas.document import Count, Document, Fraction, Section
+from schemas.document import Count, Document, Fraction, Positive, Section
 from schemas.evaluation.eval_report import AdapterReference
 from schemas.serving.serving_attestation import ServerRecord
-from schemas.training.train_config import Positive
 from schemas.upgrade import change_at, rename
 
 Metric = Literal["time_to_first_token", "inter_token_latency", "seconds_per_token"]

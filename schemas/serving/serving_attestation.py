@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from schemas.document import Count, Document, Fraction, Section, Sha256
+from schemas.document import Count, Document, Fraction, Positive, Section, Sha256
 from schemas.evaluation.eval_report import AdapterReference, BaseReference
-from schemas.training.train_config import Name, Positive
+from schemas.training.train_config import Name
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from schemas.document import Count, Document, Section
+from schemas.document import Count, Document, Positive, PositiveFloat, Section
 from schemas.evaluation.suite_file import LmEvalTask, OwnTask, SuiteFile
-from schemas.training.train_config import Name, Place, Positive, PositiveFloat
+from schemas.training.train_config import Name, Place
 from schemas.upgrade import change_at, rename
 
 Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
-from schemas.document import Count, Document, Section, Sha256
+from schemas.document import Count, Document, Positive, PositiveFloat, Section, Sha256
 from schemas.studies.study_config import Part, StudyConfig
-from schemas.training.train_config import Positive, PositiveFloat, TrainConfig, in_first_words
+from schemas.training.train_config import TrainConfig, in_first_words
 from schemas.upgrade import change_at, rename
 
 Flops = Annotated[float, Field(gt=0)]

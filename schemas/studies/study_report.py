@@ -9,11 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from schemas.document import Count, Document, Fraction, Section, Sha256
+from schemas.document import Count, Document, Fraction, Positive, PositiveFloat, Section, Sha256
 from schemas.evaluation.verdict import Difference
 from schemas.studies.study_config import Part, StudyConfig
 from schemas.studies.study_plan import Amendment, ChosenRate, TrainingCost
-from schemas.training.train_config import Positive, PositiveFloat
 from schemas.upgrade import change_at, rename
 
 Finding = Literal["different", "equivalent", "inconclusive", "not_tested"]

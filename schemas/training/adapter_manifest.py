@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base.base_model import BaseIdentity
-from schemas.document import Count, Document, Section, Sha256
+from schemas.document import Count, Document, Positive, Section, Sha256
 from schemas.method import Method
 from schemas.prompt import TemplateName
 from schemas.training.echo_check import EchoCheck
-from schemas.training.train_config import Name, Positive
+from schemas.training.train_config import Name
 
 LogProbability = Annotated[float, Field(le=0)]
 

@@ -9,14 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import to_json
 
-from schemas.document import Count, Document, Fraction, Section
+from schemas.document import Count, Document, Positive, PositiveFloat, Section
 from schemas.method import Method, uses_dora, uses_echo
 from schemas.prompt import TemplateName
-from schemas.upgrade import change_at, rename
+from schemas.training.echo_config import RENAMED_ECHO_KEYS, EchoConfig, echo_in_first_words
+from schemas.upgrade import change_at
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
 """Where something lies. A leading `~` is spelled out at once: what is recorded of it is found again by every stage."""
 
@@ -115,79 +114,6 @@ class AdapterConfig(Section):
         return modules
 
 
-class RoutingConfig(Section):
-    """Stochastic routing: the echo path runs in a step with probability p, linear from start to end over the run."""
-
-    start: Fraction = 1.0
-    """p at the first optimizer step (value: second-hand source)."""
-    end: Fraction = 0.2
-    """p at the last optimizer step (value: second-hand source). start = end = 1 switches routing off."""
-
-
-class DistillationConfig(Section):
-    """Masked distillation between the echo path and the plain path, on supervised tokens."""
-
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor of tau^2 KL(teacher || student); 0 switches distillation off (value: second-hand source)."""
-    temperature: PositiveFloat = 2.0
-    """tau (value: second-hand source)."""
-    teacher: Literal["echo", "plain"] = "echo"
-    """Which path is the detached teacher. Ours: the echo path, since the plain path is what ships."""
-    representations: Annotated[float, Field(ge=0)] = 0.0
-    """Ours, an experiment of the studies: factor of the squared gap between the two paths' normalised states in the target
-    layers at the answers, which teaches the plain path there; 0 switches it off."""
-
-
-class EchoConfig(Section):
-    """The auxiliary echo path of training. Nothing of it is exported."""
-
-    content: Literal["sample", "shuffled", "constant", "none"] = "sample"
-    """What is injected: the sample's own echo; another sample's (a control); a learned constant (a control); or nothing,
-    which keeps masking, second pass, distillation and routing and removes only the injection (the paper's missing ablation)."""
-    source_layers: tuple[int, ...] | None = None
-    """Decoder layers read at the boundary, negative from the end. None: four spread evenly over the deepest third (ours)."""
-    target_layers: tuple[int, ...] | None = None
-    """Decoder layers whose adapted modules receive the echo. None: the shallow half (ours)."""
-    place: Literal["output", "rank"] = "output"
-    """Added to the adapted module's output (second-hand), or into the rank-r activation between A and B (ours)."""
-    positions: Literal["answers", "all"] = "answers"
-    """Positions that receive the echo: those whose next token is supervised (the paper's answer-only masking), or every
-    position of the sample (masking switched off)."""
-    bottleneck: Positive = 64
-    """Width q of the projection and sigmoid networks (second-hand)."""
-    sigmoid_bias: float = -2.0
-    """Initial bias of the sigmoid that scales the injected vector (second-hand)."""
-    scale: PositiveFloat = 1.0
-    """lambda, the factor of the injected product (ours; the zero-started projection makes a warm-up factor needless)."""
-    loss_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor of the echo path's cross-entropy; 0 switches that loss off."""
-    distillation: DistillationConfig = DistillationConfig()
-    """Masked distillation."""
-    routing: RoutingConfig = RoutingConfig()
-    """Stochastic routing."""
-    learning_rate: PositiveFloat | None = None
-    """Learning rate of the echo parameters; None takes the adapter's."""
-    implementation: Literal["shared_prefix", "two_pass"] = "shared_prefix"
-    """`two_pass` runs the whole batch twice (the readable reference); `shared_prefix` computes the same loss and gradients
-    by running the second pass over the answers only."""
-
-    @field_validator("source_layers", "target_layers")
-    @classmethod
-    def _layers_named_once(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if layers is not None and (not layers or len(set(layers)) != len(layers)):
-            raise ValueError("name at least one layer, each once; leave the key out for the default")
-        return layers
-
-    @property
-    def enters_loss(self) -> bool:
-        """Whether the loss has a term of the echo path, which otherwise does not run."""
-        return bool(self.loss_weight or self.distillation.weight or self.distillation.representations)
-
-
-RENAMED_ECHO_KEYS = rename({"gate_bias": "sigmoid_bias"})
-"""From version 1 of a document with an echo section to the next."""
-
-
 class TrainingConfig(Section):
     """The optimisation."""
 
@@ -237,7 +163,7 @@ class TrainingConfig(Section):
 
 def in_first_words(config: dict[str, Any]) -> dict[str, Any]:
     """A config's plain data in the words of version 1: what it is hashed in, so that a hash outlives changes of words."""
-    renamed = change_at(config, "echo", rename({"sigmoid_bias": "gate_bias"}))
+    renamed = change_at(config, "echo", echo_in_first_words)
     first: dict[str, Any] = change_at(renamed, "schema_version", lambda _: "1")
     return first
 
@@ -276,12 +202,18 @@ class TrainConfig(Document):
         rates = self.training.learning_rate
         if isinstance(rates, dict) and self.method not in rates:
             raise ValueError(f"training.learning_rate has no entry for method {self.method}")
+        if self.echo_path is not None and self.echo_path.second_pass_is_average:
+            self._require_a_plain_average()
         micro = self.training.micro_batch_size
         if micro is not None and self.training.batch_size % micro:
             raise ValueError(
                 f"training.batch_size ({self.training.batch_size}) is not a multiple of training.micro_batch_size ({micro})"
             )
         return self
+
+    def _require_a_plain_average(self) -> None:
+        if self.use_dora or self.training.sharding == "fsdp":
+            raise ValueError("echo.distillation.teacher average is for method echo_lora without training.sharding fsdp")
 
     def sha256(self) -> str:
         """Hash of the config's JSON text in the words of version 1, which every adapter's manifest records."""

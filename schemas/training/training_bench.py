@@ -6,15 +6,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.document import Count, Document, Fraction, Section
-from schemas.training.train_config import (
-    RENAMED_ECHO_KEYS,
-    AdapterConfig,
-    EchoConfig,
-    Positive,
-    PositiveFloat,
-    RoutingConfig,
-)
+from schemas.document import Count, Document, Fraction, Positive, PositiveFloat, Section
+from schemas.training.echo_config import RENAMED_ECHO_KEYS, EchoConfig, RoutingConfig
+from schemas.training.train_config import AdapterConfig
 from schemas.upgrade import change_at
 
 Arm = Literal[

@@ -10,7 +10,8 @@ from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
 from schemas.studies.study_config import Expense
 from schemas.studies.study_plan import TrainingCost
-from schemas.training.train_config import EchoConfig, TrainConfig
+from schemas.training.echo_config import EchoConfig
+from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import steps_per_epoch, total_steps
 from trainer.data.dataset import load_training_data
 from trainer.plan.memory_estimate import Footprint

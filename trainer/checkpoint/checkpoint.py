@@ -1,6 +1,6 @@
 """Checkpoints that are whole or not there: staged, flushed, hashed, renamed; safetensors and JSON only.
 
-Layout: checkpoints/step-00000012/{adapter,echo,optimizer}.safetensors and checkpoint.json, which names their hashes.
+Layout: checkpoints/step-00000012/{adapter,echo,optimizer,running}.safetensors and checkpoint.json, which names their hashes.
 Random state is not among them: order, dropout and routing are functions of (seed, step).
 """
 

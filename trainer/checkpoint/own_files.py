@@ -18,7 +18,7 @@ from schemas.training.train_config import TrainConfig
 
 STAGED_ADAPTER = ".adapter.staged"
 RECORD = "checkpoint.json"
-CHECKPOINT_FILES = (RECORD, "adapter.safetensors", "echo.safetensors", "optimizer.safetensors")
+CHECKPOINT_FILES = (RECORD, "adapter.safetensors", "echo.safetensors", "optimizer.safetensors", "running.safetensors")
 """Whatever a checkpoint may hold; without the first it is none."""
 _CHECKPOINT = re.compile(r"^step-\d{8}$")
 _LEFT_CHECKPOINT = re.compile(r"^\.(staged|removed)-step-\d{8}$")

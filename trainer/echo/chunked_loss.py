@@ -19,6 +19,9 @@ from torch.nn import functional as F
 
 from trainer.data.batch import Batch, PairedRows
 
+Slopes = tuple[tuple[Tensor, Tensor], ...]
+"""Logits and a gradient over them, path by path."""
+
 CHUNK_ELEMENTS = 2**25
 """Most logits of one path held at a time: 128 MiB of float32."""
 
@@ -37,8 +40,8 @@ class LossWeights:
     """Factor of tau^2 KL."""
     temperature: float = 1.0
     """tau."""
-    teacher: Literal["echo", "plain"] = "echo"
-    """The path without gradient in KL."""
+    teacher: Literal["echo", "plain", "both"] = "echo"
+    """The path without gradient in KL; `both` is half of KL each way, with gradients to both paths."""
 
 
 @dataclass(frozen=True)
@@ -226,16 +229,17 @@ def _weighted_losses(logits: Sequence[Tensor], rows: Rows, targets_c: Tensor, ne
     Writes the weighted sum's gradient over the logits, by its formulas: autograd takes twice the passes over memory.
     """
     weights, both = rows.weights, len(logits) == 2
-    distillation, slope_cV, student_cV = logits[0].new_zeros(()), None, logits[0]
+    distillation = logits[0].new_zeros(())
+    slopes: Slopes = ()
     if both and weights.distillation:  # before the cross-entropies, which overwrite the logits
-        teacher_cV, student_cV = (logits[1], logits[0]) if weights.teacher == "echo" else logits
-        distillation, slope_cV = divergence(teacher_cV, student_cV, weights.temperature)
+        distillation, slopes = _distillation(logits[0], logits[1], weights)
     plain = _cross_entropy(logits[0], targets_c, weights.plain + weights.echo * rows.echo_is_plain, needs_gradient)
     echo = plain if rows.echo_is_plain else plain.new_zeros(())
     if both:
         echo = _cross_entropy(logits[1], targets_c, weights.echo, needs_gradient)
-    if slope_cV is not None and needs_gradient:
-        student_cV.add_(slope_cV, alpha=weights.distillation)
+    if needs_gradient:
+        for path_cV, slope_cV in slopes:
+            path_cV.add_(slope_cV, alpha=weights.distillation)
     total = weights.plain * plain + weights.echo * echo + weights.distillation * distillation
     return torch.stack([total, plain, echo, distillation])
 
@@ -251,6 +255,31 @@ def _cross_entropy(logits_cV: Tensor, targets_c: Tensor, weight: float, needs_gr
         logits_cV.scatter_add_(1, targets_c[:, None], -torch.ones_like(logits_cV[:, :1]))
         logits_cV.mul_(weight)
     return F.nll_loss(log_p_cV, targets_c, reduction="sum")
+
+
+def _distillation(plain_cV: Tensor, echo_cV: Tensor, weights: LossWeights) -> tuple[Tensor, Slopes]:
+    """tau^2 KL in the direction asked for, and its gradient over the logits that have one."""
+    if weights.teacher == "both":
+        value, plain_slope_cV, echo_slope_cV = symmetric_divergence(plain_cV, echo_cV, weights.temperature)
+        return value, ((plain_cV, plain_slope_cV), (echo_cV, echo_slope_cV))
+    teacher_cV, student_cV = (echo_cV, plain_cV) if weights.teacher == "echo" else (plain_cV, echo_cV)
+    value, slope_cV = divergence(teacher_cV, student_cV, weights.temperature)
+    return value, ((student_cV, slope_cV),)
+
+
+def symmetric_divergence(one_cV: Tensor, other_cV: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """tau^2 (KL(p || q) + KL(q || p)) / 2, summed over rows of logits, and its gradients over both.
+
+    With p and q the softmaxes at temperature tau: d tau^2 KL(p || q) / d one = tau p (log p - log q - KL) and
+    d tau^2 KL(q || p) / d one = tau (p - q), KL each row's own.
+    """
+    log_p_cV, log_q_cV = (F.log_softmax(logits_cV / temperature, dim=-1) for logits_cV in (one_cV, other_cV))
+    p_cV, q_cV, gap_cV = log_p_cV.exp(), log_q_cV.exp(), log_p_cV - log_q_cV
+    forward_c1, backward_c1 = (p_cV * gap_cV).sum(-1, keepdim=True), -(q_cV * gap_cV).sum(-1, keepdim=True)
+    value = (forward_c1 + backward_c1).sum() * (temperature**2 / 2)
+    one_slope_cV = (p_cV * (gap_cV - forward_c1) + p_cV - q_cV) * (temperature / 2)
+    other_slope_cV = (q_cV * (-gap_cV - backward_c1) + q_cV - p_cV) * (temperature / 2)
+    return value, one_slope_cV, other_slope_cV
 
 
 def divergence(teacher_cV: Tensor, student_cV: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

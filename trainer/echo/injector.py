@@ -1,6 +1,7 @@
-"""EchoPath: from a sample's boundary states to the vectors that its shallow adapted modules receive.
+"""EchoPath: from what was read of a sample to the vectors that its shallow adapted modules receive.
 
-    z = LayerNorm(mean over the source layers of the layer's output at the boundary), no gradient
+    x = LayerNorm(mean over the source layers of what was read there: by default the layer's output at the boundary)
+    z = x, or LayerNorm(x without what all samples have in common) (trainer/echo/running_statistics.py)
     vector of a module = scale * sigmoid(G(z)) * P(z),   P = W2 tanh(W1 z),   G = U2 tanh(U1 z) + c
 
 W1 and U1 start random, W2 and U2 at zero: training starts exactly at the plain adapter and the gradient of W2 is not
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas.training.train_config import EchoConfig
+from schemas.training.echo_config import EchoConfig
+from trainer.echo.running_statistics import RunningStatistics
 from trainer.model.lora_forward import AdaptedModule
 
 
@@ -34,7 +36,10 @@ class Injectors(nn.Module):
 
     def __init__(self, count: int, hidden: int, features: int, echo: EchoConfig) -> None:
         super().__init__()
-        self.scale = echo.scale
+        self.dropout = echo.dropout
+        scale_n11 = torch.full((count, 1, 1), echo.scale)
+        self.scale = nn.Parameter(scale_n11) if echo.learn_scale else echo.scale
+        """lambda; [n, 1, 1] where it is learned."""
         self.inner = nn.Parameter(torch.empty(2, count, echo.bottleneck, hidden))
         """[2, n, q, d]: W1 of each module, then U1 of each."""
         self.outer = nn.Parameter(torch.zeros(2, count, features, echo.bottleneck))
@@ -51,6 +56,8 @@ class Injectors(nn.Module):
     def forward(self, z_Bd: Tensor) -> Tensor:
         """The injected vectors, [n, B, f]."""
         inner = torch.tanh(F.linear(z_Bd, self.inner.flatten(0, 2)))  # one product: [B, d] x [2 n q, d] -> [B, 2 n q]
+        if self.dropout:
+            inner = F.dropout(inner, self.dropout, self.training)
         inner_2nBq = inner.view(len(z_Bd), *self.inner.shape[:3]).permute(1, 2, 0, 3)
         projection_nBf, logits_nBf = (inner_2nBq @ self.outer.mT).unbind()  # [2, n, B, q] x [2, n, q, f]
         injected_nBf: Tensor = self.scale * torch.sigmoid(logits_nBf + self.sigmoid_bias[:, None]) * projection_nBf
@@ -80,22 +87,34 @@ class EchoPath(nn.Module):
         for target in targets:
             width = str(_features(target, echo))
             groups[width].initialise(self.names[width].index(target.name), generator)
+        whitened = echo.normalisation == "whitened"
+        self.statistics = RunningStatistics(echo.statistics_rate, whitened=whitened) if echo.keeps_statistics else None
         if echo.content == "constant":
             self.constant = nn.Parameter(torch.randn(hidden, generator=generator))
 
-    def forward(self, boundary_states: Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, read_states: Sequence[Tensor], counts_B: Tensor | None = None) -> dict[str, Tensor]:
         """The vector that each target module receives, [B, f] float32, by the module's name.
 
         Args:
-            boundary_states: for each of the L source layers its output at the boundary, [B, d].
+            read_states: what was read of each of the L source layers, [B, d].
+            counts_B: bool, whether a row is a sample, and no filler; None counts all.
         """
-        with torch.autocast(boundary_states[0].device.type, enabled=False):
-            z_Bd = self._content(summary(boundary_states))
+        with torch.autocast(read_states[0].device.type, enabled=False):
+            if self.statistics is not None and self.training:
+                x_Bd = summary(read_states)
+                counts_B = counts_B if counts_B is not None else torch.ones_like(x_Bd[:, 0], dtype=torch.bool)
+                self.statistics.collect(x_Bd, counts_B)
+            z_Bd = self._content(self.z(read_states))
             return {
                 name: vector_Bf
                 for width, injectors in self.injectors.items()
                 for name, vector_Bf in zip(self.names[width], injectors(z_Bd).unbind(), strict=True)
             }
+
+    def z(self, read_states: Sequence[Tensor]) -> Tensor:
+        """[B, d]: each sample's echo, before a control takes another in its place."""
+        x_Bd = summary(read_states)
+        return x_Bd if self.statistics is None else normalise(self.statistics.distinct(x_Bd))
 
     def _content(self, z_Bd: Tensor) -> Tensor:
         """What is injected: the samples' own echo, or one of the controls."""
@@ -112,9 +131,9 @@ def another_samples(z_Bd: Tensor) -> Tensor:
     return z_Bd.roll(1, dims=0) if len(z_Bd) > 1 else torch.zeros_like(z_Bd)
 
 
-def summary(boundary_states: Sequence[Tensor]) -> Tensor:
-    """z, [B, d]: the normalised mean over the source layers, without gradient."""
-    states_LBd = torch.stack([state_Bd.detach().float() for state_Bd in boundary_states])
+def summary(read_states: Sequence[Tensor]) -> Tensor:
+    """x, [B, d]: the normalised mean over the source layers."""
+    states_LBd = torch.stack([state_Bd.float() for state_Bd in read_states])
     return normalise(states_LBd.mean(dim=0))
 
 

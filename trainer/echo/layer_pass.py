@@ -19,10 +19,11 @@ import torch
 from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
 
-from schemas.training.train_config import EchoConfig
+from schemas.training.echo_config import EchoConfig
 from trainer.data.batch import Batch
 from trainer.echo.chunked_loss import LossWeights
 from trainer.echo.injector import EchoPath
+from trainer.echo.reading import NO_EDGES, Edges, Reading, reading_of
 from trainer.model.lora_forward import AdaptedForward, AdaptedModule, Injection
 
 Forwards = Sequence[Sequence[tuple[AdaptedModule, LoraVariant]]]
@@ -38,8 +39,8 @@ class LayerPass:
 
     Args:
         forwards: see `Forwards`.
-        boundary_rows: [B], the rows of B x S that the source layers are read at; None where none is read.
-        source_layers: layers whose output at the boundary is read.
+        reading: how the source layers are read; None reads nothing.
+        source_layers: layers that are read.
         kept_layers: layers whose whole output is kept.
     """
 
@@ -47,20 +48,26 @@ class LayerPass:
         self,
         forwards: Forwards,
         *,
-        boundary_rows: Tensor | None = None,
+        reading: Reading | None = None,
         source_layers: frozenset[int] = frozenset(),
         kept_layers: frozenset[int] = frozenset(),
     ) -> None:
-        self.forwards, self.boundary_rows = forwards, boundary_rows
+        self.forwards, self.reading = forwards, reading
         self.source_layers, self.kept_layers = source_layers, kept_layers
-        self.boundary_states: list[Tensor] = []
-        """[B, d] float32 of each source layer, detached."""
+        self._read: list[Tensor] = []
         self.states: dict[int, Tensor] = {}
         """By kept layer: what it put out, [B, S, d]; tensors of the autograd graph."""
         self.entered: set[int] = set()
         """Decoder layers that received this pass."""
         self.finished = False
         """True once the forward is over."""
+
+    @property
+    def read_states(self) -> list[Tensor]:
+        """What was read of each source layer, [B, d] float32."""
+        if self.reading is None or not self.reading.with_gradient:
+            return self._read
+        return [self.reading.of(output_BSd) for output_BSd in self._read]
 
     def enter(self, layer: int) -> None:
         """Binds this pass to the adapted modules of a decoder layer."""
@@ -74,10 +81,9 @@ class LayerPass:
             adapted.bind(None)
         if output_BSd is None or self.finished:
             return
-        if layer in self.source_layers:
-            assert self.boundary_rows is not None, "source layers are read somewhere"
-            rows_d = output_BSd.detach().flatten(0, 1)
-            self.boundary_states.append(rows_d.index_select(0, self.boundary_rows).float())  # [B S, d] -> [B, d]
+        if self.reading is not None and layer in self.source_layers:
+            # Where gradients flow through it, it is pooled outside the layer: a recomputation would not do it again.
+            self._read.append(output_BSd if self.reading.with_gradient else self.reading.of(output_BSd))
         if layer in self.kept_layers:
             self.states[layer] = output_BSd
 
@@ -177,6 +183,12 @@ class Paths:
     """Factors of the losses of both paths."""
     attends_by_ours: bool = False
     """Whether the backbone has the attention of trainer/echo/shared_prefix.py."""
+    edges: Edges = NO_EDGES
+    """What the prompts share at their ends."""
+
+    def reading(self, batch: Batch) -> Reading:
+        """How the plain pass over a batch is read for the echo."""
+        return reading_of(batch, self.echo, self.edges)
 
     def forwards(self, norms: Norms, injections: Mapping[str, Injection] | None = None) -> Forwards:
         """The forward of every adapted module in one pass, with what it is injected by the module's name."""
@@ -192,23 +204,24 @@ class Paths:
         """The forward of one adapted module in one pass."""
         return AdaptedForward(norm_f, echo)
 
-    def injections(self, plain_pass: LayerPass, receivers: Tensor) -> dict[str, Injection]:
-        """What each target module receives in the echo pass, made of the plain pass's boundary states.
+    def injections(self, plain_pass: LayerPass, batch: Batch, receivers: Tensor) -> dict[str, Injection]:
+        """What each target module receives in the echo pass, made of what was read of the plain pass.
 
         Args:
             plain_pass: the plain pass, finished.
+            batch: what it ran.
             receivers: [rows of the echo pass, B], see `receivers_of`.
         """
         if self.injector is None:
             return {}
-        vectors = self.injector(plain_pass.boundary_states)
+        vectors = self.injector(plain_pass.read_states, batch.before_completion.any(dim=1))
         return {name: Injection(vector_Bf, receivers, self.echo.place) for name, vector_Bf in vectors.items()}
 
     @property
     def echo_learns(self) -> bool:
         """Whether a gradient reaches the echo path: a teacher without a loss of its own gets none."""
         distillation = self.echo.distillation
-        return bool(self.echo.loss_weight or (distillation.weight and distillation.teacher == "plain"))
+        return bool(self.echo.loss_weight or (distillation.weight and distillation.teacher in ("plain", "both")))
 
     def echo_gradients(self) -> torch.set_grad_enabled:
         """The context of the echo pass: with gradients where the echo learns."""

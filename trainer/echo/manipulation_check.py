@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from schemas.training.echo_check import EchoCheck
 from trainer.data.batch import Batch
 from trainer.data.dataloader import StepBatches
-from trainer.echo.injector import another_samples, summary
+from trainer.echo.injector import another_samples
 from trainer.echo.layer_pass import LayerPass, Norms, Paths, receivers_of, receiving_positions, whole_pass
 from trainer.echo.objective import Objective
 from trainer.loop.step import autocast
@@ -113,16 +113,17 @@ def _add_batch(paths: Paths, batch: Batch, norms: Norms, sums: _Sums) -> None:
     answers_BT = batch.before_completion
     if not bool(answers_BT.any()):  # fills up a process that has no samples left
         return
-    plain_pass = LayerPass(paths.forwards(norms), boundary_rows=batch.boundary_rows, source_layers=paths.source_layers)
+    plain_pass = LayerPass(paths.forwards(norms), reading=paths.reading(batch), source_layers=paths.source_layers)
     plain_RV = _log_probabilities(paths, whole_pass(paths, plain_pass, batch), answers_BT)
-    z_Bd = summary(plain_pass.boundary_states).double()
+    assert paths.injector is not None
+    z_Bd = paths.injector.z(plain_pass.read_states).double()
     sums.z_d = sums.z_d + z_Bd.sum(dim=0)
     sums.add("z_square", z_Bd.square().sum())
     sums.add("samples", len(z_Bd))
     sums.add("tokens", answers_BT.sum())
 
     receiving_BT = receiving_positions(batch, paths.echo.positions)
-    injections = paths.injections(plain_pass, receivers_of(receiving_BT))
+    injections = paths.injections(plain_pass, batch, receivers_of(receiving_BT))
     others = {name: replace(one, vector=another_samples(one.vector)) for name, one in injections.items()}
     echo_RV = _echo_path(paths, batch, norms, injections, receiving_BT, sums)
     another_RV = _echo_path(paths, batch, norms, others, receiving_BT, None)

@@ -13,26 +13,31 @@ For the training loop:
 - Where the echo path does not learn in a step, its parameters' gradients stay None, so that AdamW neither decays nor
   moves them. DDP however wants every parameter in every graph; under torch.distributed they enter with a zero
   gradient, and `release_idle_gradients(echo_on)`, called before the optimizer's step, makes it None again on every rank.
-- DoRA's norms are constants between two writes to the adapter: whoever writes to its weights (the optimizer's step, a
-  restored checkpoint) calls `objective.row_norms.invalidate()`.
+- DoRA's norms are constants between two writes to the adapter: whoever writes to its weights says so, the optimizer's
+  step by `end_step`, a restored checkpoint by `restore`.
 - Gradient checkpointing is switched on here, without reentrance; the reentrant kind is not supported.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from schemas.training.train_config import DistillationConfig, EchoConfig, TrainConfig
+from schemas.training.echo_config import DistillationConfig, EchoConfig
+from schemas.training.train_config import TrainConfig
 from trainer.data.batch import Batch
 from trainer.echo.chunked_loss import LossWeights, RowLosses, plain_losses
 from trainer.echo.injector import EchoPath
 from trainer.echo.layer_pass import LayerPass, Norms, Paths, listen_to_passes, whole_pass
+from trainer.echo.reading import NO_EDGES, Edges
+from trainer.echo.running_statistics import Reduce, RunningStatistics
+from trainer.echo.self_distillation import AveragedAdapter, self_distillation
 from trainer.echo.shared_prefix import attend_by_ours, shared_prefix
 from trainer.echo.two_pass import two_pass
 from trainer.model.base_shape import decoder_layers, source_layers, target_layers
@@ -61,12 +66,13 @@ class Losses:
     """Scalar, detached: sum of tau^2 KL, unweighted; None where it was not computed."""
 
 
-def build_objective(model: PeftModel, config: TrainConfig) -> Objective:
+def build_objective(model: PeftModel, config: TrainConfig, edges: Edges = NO_EDGES) -> Objective:
     """The objective of a run, with freshly initialised echo parameters on the model's device.
 
     Args:
         model: the base with its adapter (trainer/model/peft_adapter.py).
         config: the run's config.
+        edges: what the training prompts share at their ends, for `echo.pooling: question`.
 
     Raises:
         UserError: a source or target layer lies outside the model. `check_fit` has found this, and all else that a
@@ -98,14 +104,20 @@ def build_objective(model: PeftModel, config: TrainConfig) -> Objective:
         compared_layers=frozenset(target_layers(echo, depth) if compares else ()),
         weights=_loss_weights(echo),
         attends_by_ours=reason is None,
+        edges=edges,
     )
+    if echo.second_pass_is_average:
+        average = AveragedAdapter(adapted, echo.distillation.average_decay)
+        return Objective(model, paths, partial(self_distillation, average=average), average)
     return Objective(model, paths, _implementation(config.echo_path, reason))
 
 
 class Objective(nn.Module):
     """See the module's text. Build it with `build_objective`."""
 
-    def __init__(self, model: PeftModel, paths: Paths, both_paths: BothPaths) -> None:
+    def __init__(
+        self, model: PeftModel, paths: Paths, both_paths: BothPaths, average: AveragedAdapter | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.echo = paths.injector
@@ -113,6 +125,7 @@ class Objective(nn.Module):
         self.row_norms = RowNorms([module for module in paths.adapted if module.is_dora])
         self._both_paths = both_paths
         self._enters_loss = paths.echo.enters_loss
+        self._average = average
 
     def forward(self, batch: Batch, echo_on: bool, supervised_tokens: int) -> Losses:
         """The losses of a micro-batch.
@@ -139,6 +152,37 @@ class Objective(nn.Module):
         if self.echo is not None and not (echo_on and self.paths.echo_learns):
             for parameter in self.echo.parameters():
                 parameter.grad = None
+
+    def end_step(self, *, echo_on: bool, reduce: Reduce) -> None:
+        """To be called after the optimizer's step, on every process: what is kept beside the parameters follows it.
+
+        Args:
+            echo_on: the step's routing draw.
+            reduce: sums a tensor over the processes.
+        """
+        self.row_norms.invalidate()  # the weights they were of have just changed
+        if self.statistics is not None and echo_on:
+            self.statistics.end_step(reduce)
+        if self._average is not None:
+            self._average.end_step()
+
+    @property
+    def statistics(self) -> RunningStatistics | None:
+        """The echo's running statistics, where it has any."""
+        return self.echo.statistics if self.echo is not None else None
+
+    def running_tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps beside the parameters: running statistics, or averaged weights."""
+        kept = self.statistics or self._average
+        return kept.tensors() if kept is not None else {}
+
+    def restore(self, running: Mapping[str, Tensor]) -> None:
+        """To be called when a checkpoint's parameters are back: puts back what `running_tensors` gave."""
+        self.row_norms.invalidate()  # the weights they were of have just changed
+        if self.statistics is not None:
+            self.statistics.restore(running, next(self.model.parameters()).device)
+        if self._average is not None:
+            self._average.restore(running)
 
     def _share(self, losses: RowLosses, supervised_tokens: int) -> Tensor:
         """The micro-batch's share of the step's loss."""
@@ -173,4 +217,5 @@ def _implementation(echo: EchoConfig | None, obstacle: str | None) -> BothPaths:
 
 def _loss_weights(echo: EchoConfig) -> LossWeights:
     kd = echo.distillation
-    return LossWeights(1.0, echo.loss_weight, kd.weight, kd.temperature, kd.teacher)
+    teacher = "echo" if kd.teacher == "average" else kd.teacher  # the second pass's
+    return LossWeights(1.0, echo.loss_weight, kd.weight, kd.temperature, teacher)

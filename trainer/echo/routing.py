@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.training.train_config import RoutingConfig
+from schemas.training.echo_config import RoutingConfig
 
 
 class Route(NamedTuple):

@@ -39,7 +39,7 @@ def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     # 1. Plain: as in `two_pass`, and every layer's attention keeps its keys and values.
     plain_pass = PrefixPass(
         paths.forwards(norms),
-        boundary_rows=batch.boundary_rows,
+        reading=paths.reading(batch),
         source_layers=paths.source_layers,
         kept_layers=paths.compared_layers,
     )
@@ -48,7 +48,7 @@ def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     # 2. Echo: the rows from the boundary on, injected.
     suffix = batch.suffix
     receivers = receivers_of(batch.before_completion).index_select(0, suffix.sources)
-    injections = paths.injections(plain_pass, receivers)
+    injections = paths.injections(plain_pass, batch, receivers)
     with paths.echo_gradients():
         echo_pass = SuffixPass(paths.forwards(norms, injections), plain_pass, suffix)
         echo_1Pd = suffix_pass(paths.backbone, echo_pass, batch)

@@ -13,10 +13,10 @@ from trainer.echo.state_distillation import representation_gap
 
 def two_pass(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     """The losses of a micro-batch whose step runs the echo path, by two whole passes."""
-    # 1. Plain: what ships. On the way it reads the source layers at the boundary.
+    # 1. Plain: what ships. On the way the source layers are read.
     plain_pass = LayerPass(
         paths.forwards(norms),
-        boundary_rows=batch.boundary_rows,
+        reading=paths.reading(batch),
         source_layers=paths.source_layers,
         kept_layers=paths.compared_layers,
     )
@@ -24,7 +24,7 @@ def two_pass(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
 
     # 2. Echo: the same columns again, with what was read injected into the target layers.
     receiving_BT = receiving_positions(batch, paths.echo.positions)
-    injections = paths.injections(plain_pass, receivers_of(receiving_BT))
+    injections = paths.injections(plain_pass, batch, receivers_of(receiving_BT))
     with paths.echo_gradients():
         echo_pass = LayerPass(paths.forwards(norms, injections), kept_layers=paths.compared_layers)
         echo_BTd = whole_pass(paths, echo_pass, batch)

@@ -97,7 +97,7 @@ class Session:
     def restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
         """Puts a checkpoint's tensors back: parameters and moments are then those of `state`."""
         restore_tensors(self.parts, self.loop.optimizer, tensors)
-        self.objective.row_norms.invalidate()  # the weights they were of have just changed
+        self.objective.restore(tensors.get("running", {}))
         self.saved = self.state.step
 
     def run_to_end(self, console: Console | None) -> TrainingState:
@@ -137,6 +137,8 @@ class Session:
         if self.saved == self.state.step:
             return
         tensors = training_tensors(self.parts, self.loop.optimizer)
+        if running := self.objective.running_tensors():
+            tensors["running"] = {name: value.cpu() for name, value in running.items()}
         if self.accelerator.is_main_process:
             save_checkpoint(self.run.checkpoints, self.state, tensors, keep=self.config.training.keep_checkpoints)
         self.saved = self.state.step

@@ -33,13 +33,15 @@ def make_optimizer(parts: Parts, config: TrainConfig) -> torch.optim.AdamW:
     momentum (docs/method.md, trap 3).
     """
     adapter_rate = config.training.rate_of(config.method)
-    echo_rate = config.echo_path.learning_rate if config.echo_path and config.echo_path.learning_rate else adapter_rate
+    adapter_decay, echo = config.training.weight_decay, config.echo_path
+    echo_rate = echo.learning_rate if echo and echo.learning_rate else adapter_rate
+    echo_decay = echo.weight_decay if echo and echo.weight_decay is not None else adapter_decay
     groups = [
-        {"params": list(named.values()), "lr": rate, "peak": rate}
-        for part, rate in (("adapter", adapter_rate), ("echo", echo_rate))
+        {"params": list(named.values()), "lr": rate, "peak": rate, "weight_decay": decay}
+        for part, rate, decay in (("adapter", adapter_rate, adapter_decay), ("echo", echo_rate, echo_decay))
         if (named := parts.get(part))
     ]
-    return torch.optim.AdamW(groups, lr=adapter_rate, weight_decay=config.training.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, lr=adapter_rate, weight_decay=adapter_decay, fused=True)
 
 
 def training_tensors(parts: Parts, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -88,7 +89,7 @@ class Loop:
         loss, echo_loss, distillation_loss = self.accelerator.reduce(sums, reduction="sum").tolist()
         _require_finite(step, loss + echo_loss + distillation_loss, norm)
         self.optimizer.step()
-        self.objective.row_norms.invalidate()  # the weights they were of have just changed
+        self.objective.end_step(echo_on=echo_on, reduce=partial(self.accelerator.reduce, reduction="sum"))
         self.optimizer.zero_grad(set_to_none=True)
         return StepReport(
             step=step,

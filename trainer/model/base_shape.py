@@ -15,7 +15,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from schemas.errors import UserError
-from schemas.training.train_config import EchoConfig, TrainConfig
+from schemas.training.echo_config import EchoConfig
+from schemas.training.train_config import TrainConfig
 
 _MOST_LAYERS = 1_000
 

@@ -96,7 +96,7 @@ def echo_parameters(shape: BaseShape, config: TrainConfig) -> int:
         for module in shape.named(config.adapter.target_modules)
         if module.layer in targets
     )
-    networks = (2 * echo.bottleneck * (shape.width + wide) + wide for wide in features)
+    networks = (2 * echo.bottleneck * (shape.width + wide) + wide + echo.learn_scale for wide in features)
     return sum(networks) + shape.width * (echo.content == "constant")
 
 

@@ -19,7 +19,8 @@ from schemas.base.find_base import BaseModelFiles, home_expanded
 from schemas.base.hub import go_offline_if_unreachable
 from schemas.errors import UserError
 from schemas.method import Method
-from schemas.training.train_config import EchoConfig, TrainConfig
+from schemas.training.echo_config import EchoConfig
+from schemas.training.train_config import TrainConfig
 from trainer.data.dataloader import total_steps
 from trainer.data.dataset import load_training_data
 from trainer.model.base_model import load_tokenizer, read_base

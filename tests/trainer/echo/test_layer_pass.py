@@ -19,15 +19,11 @@ def a_pass(objective: Any, kind: type[LayerPass] = LayerPass, **reads: Any) -> L
 
 def test_it_reads_source_layers_at_the_boundary_and_keeps_whole_layers(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
-    layer_pass = a_pass(
-        objective,
-        boundary_rows=batch.boundary_rows,
-        source_layers=frozenset({1, 3}),
-        kept_layers=frozenset({0, 1}),
-    )
+    reading = objective.paths.reading(batch)
+    layer_pass = a_pass(objective, reading=reading, source_layers=frozenset({1, 3}), kept_layers=frozenset({0, 1}))
     whole_pass(objective.paths, layer_pass, batch)
-    assert [tuple(state.shape) for state in layer_pass.boundary_states] == [(4, 32), (4, 32)]
-    assert torch.equal(layer_pass.boundary_states[0], objectives.at_boundary(layer_pass.states[1], batch).detach())
+    assert [tuple(state.shape) for state in layer_pass.read_states] == [(4, 32), (4, 32)]
+    assert torch.equal(layer_pass.read_states[0], objectives.at_boundary(layer_pass.states[1], batch).detach())
     assert set(layer_pass.states) == {0, 1}
 
 
@@ -49,10 +45,10 @@ def test_a_layer_that_fails_gives_its_modules_back_to_peft(objectives: ModuleTyp
 
 def test_a_finished_pass_records_nothing_more(objectives: ModuleType) -> None:
     objective, batch = objectives.objective_of(objectives.train_config()), objectives.ragged_batch()
-    layer_pass = a_pass(objective, boundary_rows=batch.boundary_rows, source_layers=frozenset({2}))
+    layer_pass = a_pass(objective, reading=objective.paths.reading(batch), source_layers=frozenset({2}))
     whole_pass(objective.paths, layer_pass, batch)
     layer_pass.leave(2, torch.zeros(4, 15, 32))
-    assert len(layer_pass.boundary_states) == 1
+    assert len(layer_pass.read_states) == 1
 
 
 @pytest.mark.parametrize("kind", [LayerPass, PrefixPass])

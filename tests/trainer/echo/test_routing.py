@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from schemas.training.train_config import RoutingConfig
+from schemas.training.echo_config import RoutingConfig
 from trainer.echo.routing import draw_routes, draws_echo, echo_probability
 
 

@@ -35,6 +35,44 @@ def test_gradients_equal_the_reference(
         torch.testing.assert_close(getattr(found_losses[0], part), getattr(reference_losses[0], part))
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pooled over the last tokens": {"pooling": "last", "pooled_tokens": 3},
+    "pooled over the question": {"pooling": "question"},
+    "centred": {"normalisation": "centred"},
+    "whitened": {"normalisation": "whitened", "pooling": "question"},
+    "a gradient to the echo": {"gradient_to_echo": True, "source_layers": (1, -1)},
+    "all of it, centred": {
+        "gradient_to_echo": True,
+        "normalisation": "centred",
+        "pooling": "last",
+        "learn_scale": True,
+    },
+    "a learned scale": {"learn_scale": True, "scale": 0.1},
+    "dropout in the networks": {"dropout": 0.5},
+    "oracle": {"content": "oracle", "normalisation": "centred"},
+    "both teach": {"distillation": {"teacher": "both"}},
+    "R-Drop": {"content": "none", "distillation": {"teacher": "both", "temperature": 1.0}},
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_every_setting_of_the_echo_is_exact(objectives: ModuleType, setting: str, checkpointing: bool) -> None:
+    """The second of two steps, so that there are running statistics; gradients through the echo included."""
+    batch, results = objectives.ragged_batch(), []
+    for implementation in ("shared_prefix", "two_pass"):
+        echo = {"bottleneck": 8, "implementation": implementation, **SETTINGS[setting]}
+        training = {"gradient_checkpointing": checkpointing}
+        objective = objectives.objective_of(objectives.train_config(echo=echo, training=training))
+        objectives.gradients(objective, [objectives.ragged_batch(seed=3)])
+        objective.end_step(echo_on=True, reduce=lambda tensor: tensor)
+        torch.manual_seed(0)
+        results.append(objectives.gradients(objective, [batch]))
+    assert objectives.largest_difference(results[0][1], results[1][1]) < 1e-5
+    for part in ("total", "plain", "echo", "distillation"):
+        torch.testing.assert_close(getattr(results[0][0][0], part), getattr(results[1][0][0], part))
+
+
 @pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
 @pytest.mark.parametrize("heads", [1, 2, 4])
 @pytest.mark.parametrize("prompt", [11, 40])

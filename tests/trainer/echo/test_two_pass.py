@@ -23,7 +23,7 @@ def written_out(objectives: ModuleType, objective: Any, batch: Any, echo: Any) -
 
     off, off_tempered = log_probabilities(), log_probabilities(echo.distillation.temperature)
     states = model(batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True).hidden_states
-    vectors = objective.echo([objectives.at_boundary(states[layer + 1], batch) for layer in (0, 2)])
+    vectors = objective.echo([objectives.at_boundary(states[layer + 1], batch).detach() for layer in (0, 2)])
     positions = torch.zeros(len(batch.labels), columns, 1).masked_fill(
         batch.completion_mask.roll(-1, dims=1)[..., None], 1.0
     )

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from schemas.errors import UserError
-from schemas.training.train_config import EchoConfig, TrainConfig
+from schemas.training.echo_config import EchoConfig
+from schemas.training.train_config import TrainConfig
 from trainer.model.base_shape import check_fit, read_shape, source_layers, target_layers
 
 
