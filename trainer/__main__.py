@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.errors import OK, run_command
+from schemas.errors import OK, UserError, run_command
 from schemas.hand_over import hand_over
+from schemas.training.train_config import TrainConfig
 
 DEFAULT_CONFIG = Path("configs/quickstart.yaml")
 _DESCRIPTION = """\
@@ -55,6 +56,8 @@ def _train_or_plan(command: str, argv: list[str]) -> int:
 
     from rich.console import Console
 
+    if command != "plan":
+        _refuse_controls(config)
     if command == "plan":
         from trainer.plan.plan import plan
 
@@ -64,6 +67,17 @@ def _train_or_plan(command: str, argv: list[str]) -> int:
 
         train(config, Console(), overwrite=overwrite)
     return OK
+
+
+def _refuse_controls(config: TrainConfig) -> None:
+    """What only a study may train: its adapters are compared and go nowhere."""
+    if config.echo_path is not None and config.echo_path.content == "oracle":
+        raise UserError(
+            "echo.content: oracle feeds the echo path the answers, to see what an echo could give at most; it is a control of "
+            "studies, and no adapter that ships is trained with it",
+            where="echo.content",
+            fix="name it in an arm of a study (python -m studies), or take another content",
+        )
 
 
 def _help(command: str) -> int:

@@ -100,7 +100,7 @@ def _train(
     trained = whole_model(objective, accelerator, lambda device: load_with_adapter(base.files, config, device))
     if trained is not None:
         echo_parameters = sum(parameter.numel() for parameter in session.parts.get("echo", {}).values())
-        training = _training_record(state, accelerator, check)
+        training = _training_record(config, state, accelerator, check)
         with console.status("Exporting and proving the adapter"):
             export = Export(config, base.files, base.tokenizer, data, training, echo_parameters, base.shape.depth)
             export_adapter(trained, start.run.adapter, export)
@@ -131,7 +131,9 @@ def _announce(console: Console, session: Session, data: TrainingData) -> None:
         console.print(f"left out {count:,} examples: {reason.replace('_', ' ')}", highlight=False, soft_wrap=True)
 
 
-def _training_record(state: TrainingState, accelerator: Accelerator, check: EchoCheck | None) -> TrainingRecord:
+def _training_record(
+    config: TrainConfig, state: TrainingState, accelerator: Accelerator, check: EchoCheck | None
+) -> TrainingRecord:
     return TrainingRecord(
         steps=state.step,
         echo_steps=state.echo_steps,
@@ -141,4 +143,5 @@ def _training_record(state: TrainingState, accelerator: Accelerator, check: Echo
         device=device_name(accelerator.device),
         processes=accelerator.num_processes,
         echo=check,
+        study_control=config.echo_path is not None and config.echo_path.content == "oracle",
     )

@@ -114,6 +114,8 @@ class TrainingRecord(Section):
     echo: EchoCheck | None = None
     """Whether the echo path had anything to say, at the end of training; None for methods without an injected echo, without
     validation rows, under FSDP, and for adapters of releases that did not look."""
+    study_control: bool = False
+    """Whether it was trained as a control that belongs in a study alone (`echo.content: oracle`): it is never served."""
 
 
 class AdoptionRecord(Section):

@@ -68,9 +68,21 @@ def verify_runs(
     return tuple(Candidate(one.run, one.adapter, one.stored, directory, found, one.verdict_sha256) for one in read)
 
 
+def _refuse_controls(run: RunDirectory, adapter: VerifiedAdapter) -> None:
+    """What a study trained to compare with is nobody's product, whatever a verdict says."""
+    training = adapter.manifest.training
+    if training is not None and training.study_control:
+        raise UserError(
+            "this adapter is a study's control, trained with echo.content: oracle, and is not served",
+            where=run.adapter,
+            fix="serve a run that was trained with another echo.content",
+        )
+
+
 def _read_run(run: RunDirectory, verdict_rule: VerdictRule, verify_key: Path | None) -> _ReadRun:
     """Verifies, copies what was verified, and asks for the signature of the copy: files may change, hashes do not."""
     adapter = read_adapter(run.adapter)
+    _refuse_controls(run, adapter)
     stored = store_adapter(adapter, cache_directory())
     if verify_key is not None:
         require_signature(stored, adapter_signature(run), verify_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,19 @@ def test_chunks_have_the_loss_and_gradients_of_full_logits(
     torch.testing.assert_close(losses.total, expected)
     found = torch.autograd.grad(3 * losses.total, inputs)
     torch.testing.assert_close(found, torch.autograd.grad(3 * expected, inputs))
+
+
+def test_both_ways_has_the_loss_and_gradients_of_full_logits() -> None:
+    rows, head = rows_and_head()
+    weights = LossWeights(plain=1.0, echo=0.0, distillation=0.8, temperature=2.0, teacher="both")
+    losses = row_losses(head, replace(rows, weights=weights), chunk_elements=150)
+    off, on = head(rows.plain), head(rows.echo)
+    p, q = ((logits / 2).softmax(-1) for logits in (off, on))
+    both = ((p - q) * (p.log() - q.log())).sum() / 2
+    expected = F.cross_entropy(off, rows.targets, reduction="sum") + 0.8 * 4 * both
+    torch.testing.assert_close(losses.total, expected)
+    found = torch.autograd.grad(losses.total, [rows.plain, rows.echo])
+    torch.testing.assert_close(found, torch.autograd.grad(expected, [rows.plain, rows.echo]))
 
 
 def test_no_rows_cost_nothing_and_stay_in_the_graph() -> None:

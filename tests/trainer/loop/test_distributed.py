@@ -49,6 +49,12 @@ def adapters_differ_by(one: RunDirectory, other: RunDirectory) -> float:
     return max(float((tensors[0][name] - tensors[1][name]).abs().max()) for name in tensors[0])
 
 
+def statistics_differ_by(one: RunDirectory, other: RunDirectory) -> float:
+    newest = [max(run.checkpoints.iterdir()) / "running.safetensors" for run in (one, other)]
+    (ours, theirs) = (safetensors.torch.load_file(path) for path in newest)
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
+
+
 def losses(run: RunDirectory) -> list[float]:
     return [json.loads(line)["loss"] for line in run.metrics.read_text().splitlines()]
 
@@ -65,6 +71,7 @@ def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_bat
     """17 examples in batches of 8: the third step has one example, so one process has none."""
     changes: dict[str, Any] = {"method": method, "adapter__dropout": 0.0, "training__log_every": 1}
     changes["echo__distillation"] = {"representations": 0.5}  # reads the states of whole layers, too
+    changes |= {"echo__normalisation": "whitened", "echo__pooling": "last"}
     unequal = [{**record, "output": record["output"] + " indeed" * (i % 7)} for i, record in enumerate(records)][:21]
     configs = [
         training_runs.write_config(tmp_path / name, tiny_base, unequal, **changes, training__micro_batch_size=2)
@@ -77,6 +84,7 @@ def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_bat
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert adapters_differ_by(one, two) < 1e-5
     if method != "lora":
+        assert statistics_differ_by(one, two) < 1e-5
         shares = [json.loads(line)["echo_share"] for line in one.metrics.read_text().splitlines()]
         assert {0.0, 1.0} == set(shares)
 
