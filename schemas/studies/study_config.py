@@ -181,6 +181,19 @@ class Expectation(Section):
     """Who published it, and what was different there."""
 
 
+class EarlierStudy(Section):
+    """A study that asked the same before: a reader counts its looks with this one's."""
+
+    study: Name
+    """Its name."""
+    plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12,64}$")]
+    """Its protocol's hash, or the first twelve digits."""
+    looks: Count
+    """How often its results were looked at."""
+    finding: str
+    """What it said, in a few words."""
+
+
 class StudyConfig(Document):
     """One study."""
 
@@ -215,6 +228,8 @@ class StudyConfig(Document):
     """Expected speed; None estimates no hours."""
     expectations: tuple[Expectation, ...] = ()
     """Published figures."""
+    history: tuple[EarlierStudy, ...] = ()
+    """Every earlier study of the question, whatever it found."""
 
     @model_validator(mode="after")
     def _names_exist_and_seeds_stay_apart(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
@@ -21,7 +22,7 @@ class TrainingCost(Section):
 
     4 N + 6 A operations per token that passes through the model (N frozen and A adapter values: 2 each for the forward
     pass, 2 for the gradients of the activations, 2 more for those of trained values), over the plain pass and the
-    expected share of echo passes, and 6 E per sample and echo pass for the E values of the echo networks. Attention's
+    expected share of echo passes (2 N + 2 A for a pass of averaged weights, which has no gradients), and 6 E per sample and echo pass for the E values of the echo networks. Attention's
     quadratic part, DoRA's row norms, recomputation and padding are not counted.
     """
 
@@ -79,7 +80,8 @@ class StudyProtocol(Section):
         """The same in the words of version 1: a registered hash outlives every change of words, here and in what cites it."""
         data = change_at(self.fixed(), "study.analysis.contrasts.*", rename({"baseline": "opponent"}))
         data = change_at(data, "arms.*.config", in_first_words)
-        data = change_at(data, "study.analysis", _without_unset_open_echo)
+        data = change_at(data, "study.analysis", partial(_without_unset, "open_echo"))
+        data = change_at(data, "study", partial(_without_unset, "history"))
         first: dict[str, JsonValue] = change_at(data, "study.schema_version", lambda _: "1")
         return first
 
@@ -88,11 +90,9 @@ class StudyProtocol(Section):
         return next(one for one in self.arms if (one.base, one.arm) == (base, arm))
 
 
-def _without_unset_open_echo(analysis: Any) -> Any:
+def _without_unset(key: str, section: Any) -> Any:
     """Plans of before the key existed are hashed without it."""
-    if analysis.get("open_echo") is None:
-        return {key: value for key, value in analysis.items() if key != "open_echo"}
-    return analysis
+    return section if section.get(key) else {name: value for name, value in section.items() if name != key}
 
 
 class Amendment(Section):

@@ -32,6 +32,12 @@ def _parts(report: StudyReport) -> Iterator[str]:
         "the same for all arms; macro accuracy in points; paired by seed and item, intervals from a hierarchical bootstrap, "
         f"p-values under Holm over {len(report.contrasts)} planned contrasts."
     )
+    if study.history:
+        looks = sum(one.looks for one in study.history)
+        listed = "; ".join(
+            f"{one.study} (`{one.plan[:12]}`, {one.looks}): {markdown(one.finding)}" for one in study.history
+        )
+        yield f"The question was asked before, in {len(study.history)} studies with {looks} looks: {listed}."
     yield "## What was asked, what was found"
     head = (
         "question",

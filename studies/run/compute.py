@@ -64,6 +64,8 @@ def training_cost(config: TrainConfig, samples: Samples, base_parameters: int, n
     echoed = seen * echo_share(config.echo_path)
     tokens, echo_tokens = seen * samples.tokens, echoed * _repeated(config, samples)
     per_token = 4 * base_parameters + 6 * needs.adapter_parameters
+    averaged = config.echo_path is not None and config.echo_path.second_pass_is_average
+    again = 2 * (base_parameters + needs.adapter_parameters) if averaged else per_token  # a pass without gradients
     return TrainingCost(
         steps=steps,
         samples=seen,
@@ -72,7 +74,7 @@ def training_cost(config: TrainConfig, samples: Samples, base_parameters: int, n
         base_parameters=base_parameters,
         adapter_parameters=needs.adapter_parameters,
         echo_parameters=needs.echo_parameters,
-        flops=per_token * (tokens + echo_tokens) + 6 * needs.echo_parameters * echoed,
+        flops=per_token * tokens + again * echo_tokens + 6 * needs.echo_parameters * echoed,
     )
 
 
@@ -90,6 +92,7 @@ def _repeated(config: TrainConfig, samples: Samples) -> float:
         echo is not None
         and echo.implementation == "shared_prefix"
         and echo.positions == "answers"
+        and not echo.second_pass_is_average
         and config.base.attention == "sdpa"
     )
     return samples.suffix if shares else samples.tokens

@@ -15,7 +15,7 @@ from schemas.studies.study_plan import ChosenRates, PlannedArm, StudyPlan
 from studies.run.board import Board, rows_by_column
 from studies.run.jobs import BaseJob, Job, RunJob
 from studies.run.protocol import draft_protocol, require_inputs
-from studies.run.rates import choose_rates
+from studies.run.rates import choose_rates, edge_note
 from studies.run.registration import register
 from studies.run.study_file import run_config
 from studies.run.workers import Failure, Tally, Worker, cpu_workers, gpu_workers, run_jobs
@@ -134,6 +134,8 @@ def _tuned(plan: StudyPlan, workers: Sequence[Worker], console: Console) -> Chos
         _refuse([failure for failure in failures if not failure.diverged])
     rates = choose_rates(plan, [(planned, rate, job.config.seed, job.score()) for planned, rate, job in trials])
     rates.write(Path(study.directory) / RATES)
+    if note := edge_note(rates):
+        console.print(f"[yellow]learning rates[/] {note}", highlight=False, soft_wrap=True)
     return rates
 
 

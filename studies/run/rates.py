@@ -23,6 +23,12 @@ def choose_rates(plan: StudyPlan, trials: Sequence[Trial]) -> ChosenRates:
     return ChosenRates(protocol_sha256=plan.protocol_sha256, rates=tuple(chosen))
 
 
+def edge_note(rates: ChosenRates) -> str | None:
+    """What to say of rates at an end of the grid, where the best may lie beyond it; None where there is none."""
+    edges = [f"{one.arm} on {one.base} ({one.rate:g})" for one in rates.rates if one.at_edge]
+    return f"at an end of the grid, so a wider one could do better: {', '.join(edges)}" if edges else None
+
+
 def _choose(planned: PlannedArm, plan: StudyPlan, trials: Sequence[Trial]) -> ChosenRate:
     tuning = plan.protocol.study.tuning
     runs = tuple(TuningRun(rate=rate, seed=seed, score=score) for arm, rate, seed, score in trials if arm is planned)

@@ -48,6 +48,12 @@ def test_a_record_without_answer_is_refused_by_its_row(refused: Refused, records
     assert "row 3" in refused(rows=[*records[:2], {"instruction": "and?", "input": ""}])
 
 
+def test_an_oracle_belongs_in_a_study_and_is_refused_by_its_name(refused: Refused) -> None:
+    message = refused(method="echo_lora", echo={"content": "oracle"})
+    assert "echo.content: oracle" in message
+    assert "python -m studies" in message
+
+
 def test_target_modules_that_match_nothing_are_refused(refused: Refused) -> None:
     assert "Wqkv" in refused("--adapter.target_modules", "Wqkv")
 

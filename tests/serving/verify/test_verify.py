@@ -6,6 +6,7 @@ import pytest
 
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
+from schemas.training.adapter_manifest import AdapterManifest
 from serving.verify.verify import verify_runs
 
 
@@ -25,6 +26,14 @@ def test_a_passed_adapter_on_its_base_may_be_served(run, tiny_base):
     (candidate,) = verify_runs((run.root,), base=None, verdict_rule="require")
     assert (candidate.name, candidate.base) == ("echo", tiny_base)
     assert candidate.verdict_sha256 is not None
+
+
+def test_a_study_s_control_is_not_served_whatever_its_verdict(run):
+    manifest = AdapterManifest.read(run.manifest)
+    training = manifest.training.model_copy(update={"study_control": True})
+    manifest.model_copy(update={"training": training}).write(run.manifest)
+    for rule in ("require", "ignore"):
+        assert "a study's control, trained with echo.content: oracle" in refusal(run, verdict_rule=rule)
 
 
 def test_a_base_that_moved_is_named(run, tiny_base, adapter_runs, tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.studies.study_plan import ChosenRates, TuningRun
-from studies.run.rates import best_rate
+from schemas.studies.study_plan import ChosenRate, ChosenRates, TuningRun
+from studies.run.rates import best_rate, edge_note
 
 
 def test_the_best_rate_is_that_of_the_mean_and_one_divergence_rules_a_rate_out(make_study: Any) -> None:
@@ -15,6 +15,16 @@ def test_the_best_rate_is_that_of_the_mean_and_one_divergence_rules_a_rate_out(m
     assert best_rate(runs, tuning) == 0.2
     accuracy = tuning.model_copy(update={"criterion": "validation_accuracy"})
     assert best_rate(runs, accuracy) == 0.1
+
+
+def test_a_rate_at_an_end_of_the_grid_is_named() -> None:
+    inside = ChosenRate(base="small", arm="lora", rate=2e-3, runs=(), at_edge=False)
+    rates = ChosenRates(protocol_sha256="0" * 64, rates=(inside,))
+    assert edge_note(rates) is None
+    edge = inside.model_copy(update={"arm": "echo", "rate": 8e-3, "at_edge": True})
+    assert edge_note(rates.model_copy(update={"rates": (inside, edge)})) == (
+        "at an end of the grid, so a wider one could do better: echo on small (0.008)"
+    )
 
 
 def test_rates_are_looked_up_by_base_and_arm() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import random
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.echo_check import EchoCheck
 from trainer.data.dataloader import StepBatches
 from trainer.data.tokenization import Example
@@ -100,3 +104,32 @@ def test_the_losses_are_those_of_the_reference(objectives: ModuleType) -> None:
     losses = [objective(batch, True, 1) for batch in batches.batches(range(12))]
     assert check.plain_loss * check.tokens == pytest.approx(sum(float(loss.plain) for loss in losses), rel=1e-5)
     assert check.echo_loss * check.tokens == pytest.approx(sum(float(loss.echo) for loss in losses), rel=1e-5)
+
+
+def test_an_oracle_s_echo_path_knows_what_its_plain_path_cannot(tmp_path: Path, training_runs: ModuleType) -> None:
+    """On the quickstart's base, to questions whose answers were drawn at random: only the echo can tell them."""
+    quickstart, draw = Path(__file__).parents[3] / "configs" / "quickstart", random.Random(3)
+    rows = json.loads((quickstart / "tasks" / "boolq" / "train.json").read_text())[:288]
+    rows = [row | {"output": f"the correct answer is {draw.choice(('true', 'false'))}"} for row in rows]
+    echo = {"content": "oracle", "normalisation": "centred", "scale": 8, "learning_rate": 1e-2, "bottleneck": 16}
+    config = training_runs.make_config(
+        tmp_path,
+        quickstart / "base",
+        rows,
+        method="echo_lora",
+        echo=echo | {"routing": {"start": 1, "end": 1}},
+        data__validation_rows=32,
+        training__max_steps=30,
+        training__learning_rate=2e-3,
+        training__save_every=None,
+    )
+    training = AdapterManifest.read(training_runs.run(config).manifest).training
+    assert training is not None
+    assert training.study_control
+    check = training.echo
+    assert check is not None
+    assert check.injection_to_output > 0.05
+    assert check.distinct_share > 0.1
+    assert check.gain > 0.05
+    assert check.content_gain > 0.2
+    assert check.echo_accuracy > check.plain_accuracy + 0.02
