@@ -46,4 +46,4 @@ def test_a_teacher_of_averaged_weights_costs_a_forward_pass_over_whole_samples(m
     protocol = draft_protocol(make_study(arms=arms, analysis={"contrasts": contrasts})).protocol
     twice, once = (protocol.planned("tiny", arm).cost for arm in ("twice", "average"))
     assert twice.echo_tokens == once.echo_tokens == twice.tokens
-    assert 1.4 < twice.flops / once.flops < 1.5  # two passes and their gradients, against one and a forward pass
+    assert 1.3 < twice.flops / once.flops < 1.4  # two passes and their gradients, against one and a forward pass
