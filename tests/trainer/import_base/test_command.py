@@ -7,8 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from transformers import PreTrainedTokenizerBase
 
-from schemas.errors import OK, UserError
+from schemas.errors import OK, UserError, run_command
 from trainer.import_base import command
 from trainer.import_base.command import main
 
@@ -29,6 +30,36 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a GGUF file nor a known base") as fault:
         main(["smollm3", str(tmp_path / "base")])
     assert "smollm2-135m" in str(fault.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"GGUF" + bytes(40)])
+def test_a_file_that_is_no_whole_gguf_exits_2_with_one_message_and_leaves_nothing(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.gguf").write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        run_command(main, [str(tmp_path / "model.gguf"), str(tmp_path / "base")])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("error: ")
+    assert "fix:" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+
+
+def test_ctrl_c_while_it_converts_exits_130_and_the_same_command_goes_on(
+    gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = [str(gguf), str(tmp_path / "base")]
+    with monkeypatch.context() as patch:
+        patch.setattr(PreTrainedTokenizerBase, "save_pretrained", stopped)
+        with pytest.raises(SystemExit) as ended:
+            run_command(main, arguments)
+    assert ended.value.code == 130
+    assert list(tmp_path.iterdir()) == []
+    assert main(arguments) == OK
 
 
 def test_a_directory_of_something_else_is_left_alone(gguf: Path, tmp_path: Path) -> None:

