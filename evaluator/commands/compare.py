@@ -13,14 +13,14 @@ from rich.text import Text
 
 from evaluator.comparison.paired import Resampling
 from evaluator.comparison.seed_groups import SeedGroup, find_seed_group, read_seed_groups, shared_suites
-from evaluator.comparison.summary import Summary, SummaryRow, finding, summarise
+from evaluator.comparison.summary import THESE_WEIGHTS, Summary, SummaryRow, finding, summarise
 from evaluator.gate.current_verdict import current_verdict
 from evaluator.gate.table import COLOURS, comparison_table, p_text, points
 from evaluator.tasks.names import short_names
 from schemas.errors import OK
 
 MOST_TASK_COLUMNS = 10
-FINDING_COLOURS = {"better": "green", "worse": "red", "no difference shown": "yellow"}
+FINDING_COLOURS = {"better": "green", "worse": "red", "no difference shown": "yellow", "one run a side": "dim"}
 
 
 def main(argv: list[str]) -> int:
@@ -88,18 +88,17 @@ def _against(row: SummaryRow, baseline: SeedGroup) -> Text:
     paired = row.against.get(baseline.label)
     if paired is None:
         return Text("baseline" if row.group is baseline else "", style="dim")
-    macro = paired.document.macro
-    found = finding(macro)
-    return Text.assemble(f"{points(macro)}\n", (found, FINDING_COLOURS[found]))
+    found = finding(paired.document)
+    return Text.assemble(f"{points(paired.document.macro)}\n", (found, FINDING_COLOURS[found]))
 
 
 def _sentences(result: Summary) -> Iterator[Text]:
     """One line per pair, with what the sample could have shown; then what the gate said."""
     for baseline in dict.fromkeys(name for row in result.rows for name in row.against):
         for label, comparison in result.comparisons(baseline).items():
-            macro, found = comparison.macro, finding(comparison.macro)
+            macro, found = comparison.macro, finding(comparison)
             worst = min(comparison.tasks.values(), key=lambda task: task.p_holm)
-            seeds = "" if comparison.seed_standard_error is not None else "; one run each: holds for these weights"
+            seeds = f"; {THESE_WEIGHTS}" if found == "one run a side" else ""
             yield Text.assemble(
                 f"{label} against {baseline}: ",
                 (found, FINDING_COLOURS[found]),

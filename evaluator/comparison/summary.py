@@ -11,9 +11,12 @@ import numpy as np
 from evaluator.comparison.paired import PairedResult, Resampling, compare_pair
 from evaluator.comparison.seed_groups import SeedGroup
 from evaluator.comparison.significance import holm
-from schemas.evaluation.verdict import Comparison, Difference
+from schemas.evaluation.verdict import Comparison
 
-Finding = Literal["better", "worse", "no difference shown"]
+Finding = Literal["better", "worse", "no difference shown", "one run a side"]
+
+THESE_WEIGHTS = "it holds for these weights and says nothing about the methods, whose other seeds come out elsewhere"
+"""What a reader must know where there is one run a side."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,18 @@ def summarise(groups: Sequence[SeedGroup], baseline: SeedGroup, settings: Resamp
     return Summary(ordered[0].runs[0].evaluation.report.suite, tuple(rows), baseline)
 
 
-def finding(difference: Difference) -> Finding:
-    """What an interval says about the sign."""
-    if difference.interval.low > 0:
+def finding(comparison: Comparison) -> Finding:
+    """What a comparison's interval says about the sign of its average.
+
+    Of two adapters with one run each it says nothing: the interval is of these weights, and another seed, or another
+    machine's rounding, moves a run by as much.
+    """
+    if comparison.baseline_variant == "adapter" and comparison.seed_standard_error is None:
+        return "one run a side"
+    interval = comparison.macro.interval
+    if interval.low > 0:
         return "better"
-    return "worse" if difference.interval.high < 0 else "no difference shown"
+    return "worse" if interval.high < 0 else "no difference shown"
 
 
 def _row(group: SeedGroup, baselines: Sequence[SeedGroup], settings: Resampling) -> SummaryRow:

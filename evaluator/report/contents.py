@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evaluator.comparison.scored_run import ScoredRun
-from evaluator.comparison.summary import Summary, SummaryRow, finding
+from evaluator.comparison.summary import THESE_WEIGHTS, Summary, SummaryRow, finding
 from evaluator.gate.current_verdict import current_verdict
 from evaluator.report.plots import Plot, forest, loss_curves, task_bars, unparsed_cost
 from evaluator.tasks.names import short_names
@@ -132,18 +132,21 @@ def _facts(name: str, value: Any) -> Iterator[tuple[str, str]]:
 def _findings(suite: Section, label: str) -> Iterator[str]:
     for group, baseline, comparison in suite.comparisons:
         if group == label:
-            macro, interval = comparison.macro, comparison.macro.interval
+            macro, interval, found = comparison.macro, comparison.macro.interval, finding(comparison)
             yield (
                 f"Against {baseline}: {macro.estimate * 100:+z.1f} points (95 % interval {interval.low * 100:+z.1f} to "
-                f"{interval.high * 100:+z.1f}), {finding(macro)}; {macro.minimum_detectable_effect * 100:.1f} points "
-                "could have been detected."
+                f"{interval.high * 100:+z.1f}), {found}{f': {THESE_WEIGHTS}' if found == 'one run a side' else ''}; "
+                f"{macro.minimum_detectable_effect * 100:.1f} points could have been detected."
             )
 
 
 def _words(row: SummaryRow) -> Iterator[str]:
     for baseline, paired in row.against.items():
-        found = finding(paired.document.macro)
-        yield f"not shown to differ from {baseline}" if found == "no difference shown" else f"{found} than {baseline}"
+        found = finding(paired.document)
+        if found != "one run a side":
+            yield (
+                f"not shown to differ from {baseline}" if found == "no difference shown" else f"{found} than {baseline}"
+            )
 
 
 def _margins(verdict: Verdict | None, comparison: Comparison) -> list[float]:

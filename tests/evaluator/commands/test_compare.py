@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def test_every_pair_is_judged_with_what_the_sample_could_have_shown(
 ) -> None:
     compare.main([str(runs["worse"]), str(runs["lora"])])
     text = " ".join(capsys.readouterr().out.split())
-    assert "Echo-LoRA against LoRA: worse, -" in text
+    assert "Echo-LoRA against LoRA: one run a side, -" in text
+    assert "says nothing about the methods" in text
+    assert not re.search("LoRA against LoRA: (better|worse)", text)
     assert "LoRA against base: better, +" in text
     assert text.count("detectable here:") == 3
 
