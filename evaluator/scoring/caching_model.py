@@ -88,12 +88,13 @@ def _seeded(chunk: dict[str, Any], model: Any) -> list[Any]:
 
 
 def _keys(kind: str, requests: list[Any]) -> list[str]:
-    """One key per request; repeated greedy requests share theirs, repeated sampled ones do not."""
+    """One key per request; equal greedy requests share theirs, whatever their task, and sampled ones do not."""
     seen: Counter[str] = Counter()
     keys = []
     for request in requests:
-        key = request_key(request.task_name, kind, request.args, 0)
-        if kind == "generate_until" and request.args[1].get("do_sample"):
+        sampled = kind == "generate_until" and request.args[1].get("do_sample")
+        key = request_key(request.task_name if sampled else "", kind, request.args, 0)
+        if sampled:
             seen[key] += 1
             key = request_key(request.task_name, kind, request.args, seen[key])
         keys.append(key)

@@ -6,7 +6,7 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -72,16 +72,36 @@ def json_equal(given: str, right: str) -> float:
         return 0.0
 
 
+def json_fields(given: str, right: str) -> float:
+    """F1 of the fields: the share of paths with their values that both JSON texts have."""
+    try:
+        ours, theirs = (set(_fields("", json.loads(text))) for text in (given, right))
+    except ValueError:
+        return 0.0
+    return 2 * len(ours & theirs) / (len(ours) + len(theirs)) if ours or theirs else 1.0
+
+
 _MEASURES: Mapping[str, Callable[[str, str], float]] = {
     "f1": token_f1,
     "rouge_l": rouge_l,
     "chrf": chrf,
     "json_equal": json_equal,
+    "json_fields": json_fields,
 }
 
 
 def _words(text: str) -> list[str]:
     return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def _fields(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every leaf of a JSON value with its path."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if parts is None:
+        yield path, json.dumps(value)
+        return
+    for key, part in parts:
+        yield from _fields(f"{path}/{json.dumps(key)}", part)
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Every answer a model gave, kept as soon as it is given: an evaluation killed at any point goes on where it stopped.
 
-One append-only file per (backend, base, adapter); one line per request. A request's key hashes the task, the prompt's
-bytes and the generation settings, so neither a changed template nor a changed task can meet an old answer.
+One append-only file per (backend, base, adapter); one line per request. A request's key hashes the prompt's bytes and the
+generation settings, so a changed template cannot meet an old answer, and two tasks that ask the same share theirs. What is
+sampled belongs to its task.
 """
 
 from __future__ import annotations

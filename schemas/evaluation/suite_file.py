@@ -140,11 +140,11 @@ class TextOverlap(Section):
     """F1 of the words (as SQuAD counts: lower case, without articles and punctuation), ROUGE-L, or chrF."""
 
 
-class JsonEqual(Section):
-    """1 where the answer is JSON of the same value as the target, whatever its spacing and order of keys."""
+class JsonMatch(Section):
+    """How the answer's JSON value agrees with the target's, whatever its spacing and order of keys."""
 
-    kind: Literal["json_equal"]
-    """Tells this way of counting from the others."""
+    kind: Literal["json_equal", "json_fields"]
+    """`json_equal`: 1 where they are the same. `json_fields`: F1 of their fields, each right or wrong."""
 
 
 class UnitTest(Section):
@@ -181,7 +181,7 @@ class Judged(Section):
         return self
 
 
-Counts = Annotated[ExactMatch | AnyOf | TextOverlap | JsonEqual | UnitTest | Judged, Field(discriminator="kind")]
+Counts = Annotated[ExactMatch | AnyOf | TextOverlap | JsonMatch | UnitTest | Judged, Field(discriminator="kind")]
 
 
 class OwnTask(Section):

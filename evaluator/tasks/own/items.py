@@ -13,7 +13,16 @@ from evaluator.tasks.own.matchable import can_match
 from evaluator.tasks.own.rows import Row, read_rows, row_place
 from evaluator.tasks.own.templates import RowText, field_of
 from schemas.errors import UserError
-from schemas.evaluation.suite_file import AnyOf, ChoiceAnswer, Judged, NumberAnswer, OwnTask, RegexAnswer, UnitTest
+from schemas.evaluation.suite_file import (
+    AnyOf,
+    ChoiceAnswer,
+    JsonMatch,
+    Judged,
+    NumberAnswer,
+    OwnTask,
+    RegexAnswer,
+    UnitTest,
+)
 
 Turns = list[dict[str, str]]
 ChatTemplate = Callable[[Turns], str]
@@ -166,7 +175,7 @@ def _target(texts: Texts, row: Row, where: str) -> str:
     right = texts.target(row, where).strip() if texts.target else ""
     if isinstance(texts.task.answer, NumberAnswer) and to_number(right) is None:
         raise UserError(f"the target {right!r} is no number", where=where)
-    if texts.task.counts.kind == "json_equal":
+    if isinstance(texts.task.counts, JsonMatch):
         try:
             json.loads(right)
         except ValueError:

@@ -37,6 +37,15 @@ def test_what_is_stored_is_not_asked_again_and_equal_prompts_are_asked_once(tmp_
     assert model.chunks == [["bb", "a"], ["ccc"]]
 
 
+def test_two_tasks_that_ask_the_same_share_the_answer(tmp_path):
+    model = Echoes()
+    with Progress(disable=True) as progress:
+        recording = RecordingModel(lambda: model, ResponseStore(tmp_path / "answers.jsonl"), 2, progress, "test")
+        asked = [SimpleNamespace(task_name=task, args=("a", {"max_gen_toks": 4})) for task in ("exact", "fields")]
+        assert recording.generate_until(asked) == ["a ", "a "]
+    assert model.chunks == [["a"]]
+
+
 def test_chunks_hold_so_many_prompts_longest_first(tmp_path):
     model = Echoes()
     ask(ResponseStore(tmp_path / "answers.jsonl"), model, *(("x" * n, {}) for n in range(1, 6)))

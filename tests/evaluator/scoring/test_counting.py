@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluator.scoring.counting import chrf, json_equal, metric_name, rouge_l, scorer_of, token_f1
+from evaluator.scoring.counting import chrf, json_equal, json_fields, metric_name, rouge_l, scorer_of, token_f1
 from schemas.evaluation.suite_file import AnyOf, ExactMatch, NumberAnswer, TextOverlap, WholeAnswer
 
 WHOLE = WholeAnswer()
@@ -64,3 +64,19 @@ def test_rouge_l_and_chrf_are_those_of_their_libraries():
 )
 def test_json_is_equal_whatever_its_spacing_and_order_of_keys(given, right, score):
     assert json_equal(given, right) == score
+
+
+@pytest.mark.parametrize(
+    ("given", "right", "score"),
+    [
+        ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', 1),
+        ('{"a": 1, "b": 3}', '{"a": 1, "b": 2}', 0.5),
+        ('{"a": 1}', '{"a": 1, "b": 2, "c": 3}', 0.5),  # one of one, one of three
+        ('{"a": {"b": [1, 2]}}', '{"a": {"b": [1, 3]}}', 0.5),
+        ('{"a": true}', '{"a": 1}', 0),
+        ("no JSON", '{"a": 1}', 0),
+        ("{}", "{}", 1),
+    ],
+)
+def test_json_s_fields_count_by_their_f1(given, right, score):
+    assert json_fields(given, right) == score
