@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import string
 from collections import Counter
@@ -17,6 +18,10 @@ Scorer = Callable[[str, Sequence[str]], float]
 """From an answer and the right ones to a score."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+PROBABILITY = "probability"
+"""The metric of `choice_probability`."""
 
 
 def scorer_of(answer: Answer, counts: Counts) -> Scorer | None:
@@ -34,7 +39,16 @@ def scorer_of(answer: Answer, counts: Counts) -> Scorer | None:
 
 def metric_name(answer: Answer, counts: Counts) -> str:
     """What reports call the metric."""
+    if counts.kind == PROBABILITY:
+        return PROBABILITY
     return {"number": "number", "choice": "acc"}.get(answer.kind, counts.kind)
+
+
+def choice_probability(log_likelihoods: Sequence[float], right: int) -> float:
+    """The right option's probability among the options."""
+    highest = max(log_likelihoods)
+    weights = [math.exp(one - highest) for one in log_likelihoods]
+    return weights[right] / math.fsum(weights)
 
 
 def _close(given: str, right: str, answer: NumberAnswer) -> bool:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evaluator.scoring.counting import PROBABILITY, choice_probability
 from evaluator.tasks.suites import Counting
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import Outcome, Sample, Variant
@@ -56,7 +57,9 @@ def _ranked(counting: Counting, task: Any, entry: Logged, variant: Variant) -> S
     picked = choices[max(range(len(choices)), key=lambda index: (likelihoods[index], -index))].strip()
     gold = task.doc_to_text(entry["doc"]) if task.multiple_input else entry["target"]
     target = choices[gold] if isinstance(gold, int) else str(gold)
-    return made_sample(task, entry, variant, target.strip(), picked, picked, entry[counting.metric])
+    likely = counting.metric == PROBABILITY
+    score = choice_probability(likelihoods, choices.index(target)) if likely else entry[counting.metric]
+    return made_sample(task, entry, variant, target.strip(), picked, picked, score)
 
 
 def made_sample(

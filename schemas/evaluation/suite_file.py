@@ -140,6 +140,16 @@ class TextOverlap(Section):
     """F1 of the words (as SQuAD counts: lower case, without articles and punctuation), ROUGE-L, or chrF."""
 
 
+class ChoiceProbability(Section):
+    """For an answer of kind `choice`: the probability of the right option among the options, where exact_match has 1 or 0.
+
+    It moves with every change of the model, so a difference shows with far fewer items and seeds; accuracy stands beside it.
+    """
+
+    kind: Literal["probability"]
+    """Tells this way of counting from the others."""
+
+
 class JsonMatch(Section):
     """How the answer's JSON value agrees with the target's, whatever its spacing and order of keys."""
 
@@ -181,7 +191,9 @@ class Judged(Section):
         return self
 
 
-Counts = Annotated[ExactMatch | AnyOf | TextOverlap | JsonMatch | UnitTest | Judged, Field(discriminator="kind")]
+Counts = Annotated[
+    ExactMatch | AnyOf | TextOverlap | ChoiceProbability | JsonMatch | UnitTest | Judged, Field(discriminator="kind")
+]
 
 
 class OwnTask(Section):
@@ -219,8 +231,14 @@ class OwnTask(Section):
             faults.append("give either `prompt` or `messages`")
         if self.messages and self.messages[-1].role != "user":
             faults.append("the last message is the user's: the model answers it")
-        if self.answer.kind in ("choice", "number") and self.counts.kind != "exact_match":
-            faults.append(f"an answer of kind {self.answer.kind} is right or wrong: leave `counts` out")
+        if self.answer.kind == "number" and self.counts.kind != "exact_match":
+            faults.append("an answer of kind number is right or wrong: leave `counts` out")
+        if self.answer.kind == "choice" and self.counts.kind not in ("exact_match", "probability"):
+            faults.append(
+                "an answer of kind choice is right or wrong, or counts as its probability: leave `counts` out"
+            )
+        if self.counts.kind == "probability" and self.answer.kind != "choice":
+            faults.append("`counts` of kind probability is for an answer of kind choice")
         graded = isinstance(self.counts, Judged) and not self.counts.pairs
         if self.target is None and (not graded or self.shots is not None):
             faults.append("give the `target`; only answers that a judge grades, without `shots`, can do without")

@@ -1,8 +1,19 @@
 """How an answer counts: by the papers' own metrics, held against their libraries and worked examples."""
 
+import math
+
 import pytest
 
-from evaluator.scoring.counting import chrf, json_equal, json_fields, metric_name, rouge_l, scorer_of, token_f1
+from evaluator.scoring.counting import (
+    choice_probability,
+    chrf,
+    json_equal,
+    json_fields,
+    metric_name,
+    rouge_l,
+    scorer_of,
+    token_f1,
+)
 from schemas.evaluation.suite_file import AnyOf, ExactMatch, NumberAnswer, TextOverlap, WholeAnswer
 
 WHOLE = WholeAnswer()
@@ -80,3 +91,9 @@ def test_json_is_equal_whatever_its_spacing_and_order_of_keys(given, right, scor
 )
 def test_json_s_fields_count_by_their_f1(given, right, score):
     assert json_fields(given, right) == score
+
+
+def test_a_choice_counts_as_its_probability_among_the_options():
+    assert choice_probability([-1.0, -1.0], 0) == 0.5
+    assert choice_probability([-1000.0, -1000.0 - math.log(3)], 0) == pytest.approx(0.75)  # far below what exp can hold
+    assert sum(choice_probability([-1.0, -2.5, -4.0], right) for right in range(3)) == pytest.approx(1)

@@ -34,16 +34,21 @@ def test_each_task_is_read_and_counted_in_its_own_way(lora_run: Path, tmp_path: 
         letters={"counts": {"kind": "chrf"}, "max_new_tokens": 8},
         number={"target": "{{ people }}", "answer": {"kind": "number", "tolerance": 1}},
         choice={"answer": {"kind": "choice", "options": ["Paris", "Rome", "Oslo"]}, "floor": "majority"},
+        likely={"answer": {"kind": "choice", "options": ["Paris", "Rome", "Oslo"]}, "counts": {"kind": "probability"}},
         accepted={"counts": {"kind": "any_of", "accepted": "also", "ignore_case": True}, "group_by": "topic"},
     )
     report, samples = score(lora_run, suite)
     metrics = {name: record.variants["adapter"].metric for name, record in report.tasks.items()}
     assert metrics == {
         "whole": "exact_match", "words": "f1", "letters": "chrf", "number": "number", "choice": "acc", "accepted": "any_of",
+        "likely": "probability",
     }  # fmt: skip
     assert report.tasks["choice"].floor == pytest.approx(1 / 3)
     assert {s.cluster for s in samples if s.task == "accepted"} == {"west", "south"}
     assert {s.parsed for s in samples if s.task == "choice"} <= {"Paris", "Rome", "Oslo"}
+    likely, choice = (report.tasks[name].variants["adapter"] for name in ("likely", "choice"))
+    assert likely.secondary["acc"] == choice.score  # accuracy beside the probability
+    assert likely.partial == 3
     letters = report.tasks["letters"].variants["adapter"]
     assert letters.score == pytest.approx(
         sum(s.value for s in samples if (s.task, s.variant) == ("letters", "adapter")) / 3
