@@ -70,9 +70,10 @@ def _train(
     # All that can be wrong is found before the weights are read.
     decided_by_first(accelerator, lambda: refuse_unwritable(run))
     base = read_base(config)
-    data = load_training_data(
-        config, base.tokenizer, window=base.window, vocabulary=base.shape.vocabulary, quiet=console.quiet
-    )
+    with accelerator.local_main_process_first():  # the host's others find the tokens that it keeps
+        data = load_training_data(
+            config, base.tokenizer, window=base.window, vocabulary=base.shape.vocabulary, quiet=console.quiet
+        )
     identity = identity_of(config.model_dump(mode="json"), base.files, data.sources)
     start = start.with_inputs(identity)
     state = start.state_of(identity)

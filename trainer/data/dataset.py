@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +15,11 @@ from schemas.prompt import TEMPLATES
 from schemas.training.adapter_manifest import DataRecord, SourceRecord
 from schemas.training.train_config import DataConfig, TrainConfig
 from trainer.data.sources import LoadedSource, load_sources
+from trainer.data.token_cache import kept_or_made
 from trainer.data.tokenization import Example, Examples, make_examples
+
+TOKENS = ".tokens"
+"""Directory of kept tokens, beside the runs."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,14 @@ def load_training_data(
         UserError: see `load_sources` and `make_examples`; a token is beyond the embedding; or nothing is left to train on.
     """
     sources = load_sources(config.data)
-    examples = make_examples(sources, tokenizer, config.data, window=window, quiet=quiet)
+    examples = kept_or_made(
+        Path(config.runs) / TOKENS,
+        sources,
+        tokenizer,
+        config.data,
+        window,
+        lambda: make_examples(sources, tokenizer, config.data, window=window, quiet=quiet),
+    )
     if vocabulary is not None:
         _require_embedded(examples.kept, tokenizer, vocabulary)
     train, validation = _split(examples, config)

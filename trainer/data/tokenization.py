@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Literal
 
 from rich.progress import track
@@ -22,7 +22,7 @@ from trainer.data.segments import Piece, chat_pieces, record_pieces
 from trainer.data.sources import LoadedSource
 
 Drop = Literal["prompt_empty", "prompt_too_long", "answer_empty", "answer_cut", "nothing_learned"]
-_CHUNK = 512  # texts per call of the tokenizer
+_CHUNK = 4096  # texts per call of the tokenizer
 
 
 @dataclass(frozen=True)
@@ -141,31 +141,45 @@ def _tokenise(
         chunk = texts[start : start + _CHUNK]
         prefixes = [list(accumulate(piece.text for piece in pieces)) for pieces in chunk]
         encoded = iter(_encode(tokenizer, [text for row in prefixes for text in row], special_tokens=special_tokens))
-        for pieces in chunk:
-            ends = [next(encoded) for _ in pieces]
-            whole = ends[-1]
-            if all(whole[: len(end)] == end for end in ends):
-                parts = [whole[len(before) : len(end)] for before, end in zip([[], *ends], ends, strict=False)]
+        ends = [[next(encoded) for _ in pieces] for pieces in chunk]
+        apart = [not all(row[-1][: len(end)] == end for end in row) for row in ends]
+        # Answers repeat, and short ones most of all.
+        rest = {piece.text: 0 for pieces, cut in zip(chunk, apart, strict=True) if cut for piece in pieces[1:]}
+        alone = dict(zip(rest, _encode(tokenizer, list(rest), special_tokens=False), strict=True))
+        for pieces, row, cut in zip(chunk, ends, apart, strict=True):
+            if cut:
+                parts = [row[0], *(alone[piece.text] for piece in pieces[1:])]
             else:
-                rest = _encode(tokenizer, [piece.text for piece in pieces[1:]], special_tokens=False)
-                parts = [ends[0], *rest]
+                parts = [row[-1][len(before) : len(end)] for before, end in zip([[], *row], row, strict=False)]
             yield _example(pieces, parts, tokenizer.eos_token_id)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, special_tokens: bool) -> list[list[int]]:
     """Token ids without the end-of-sequence that some tokenizers add: it would stand between prompt and answer."""
-    ids: list[list[int]] = (
-        tokenizer(texts, add_special_tokens=special_tokens, verbose=False)["input_ids"] if texts else []
-    )
-    eos = tokenizer.eos_token
-    return [row[:-1] if row and row[-1] == tokenizer.eos_token_id and not text.endswith(eos) else row
-            for row, text in zip(ids, texts, strict=True)]  # fmt: skip
+    eos, end = tokenizer.eos_token, tokenizer.eos_token_id
+    return [
+        row[:-1] if row and row[-1] == end and not text.endswith(eos) else row
+        for row, text in zip(_token_ids(tokenizer, texts, special_tokens=special_tokens), texts, strict=True)
+    ]
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, special_tokens: bool) -> list[list[int]]:
+    """Of many texts at once, on all cores; a fast tokenizer is spared the offsets, which are a quarter of its time."""
+    if not tokenizer.is_fast or not texts:
+        given: list[list[int]] = (
+            tokenizer(texts, add_special_tokens=special_tokens, verbose=False)["input_ids"] if texts else []
+        )
+        return given
+    tokenizer(texts[:1], verbose=False)  # switches off the truncation and padding that its files may ask for
+    encoded = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=special_tokens)
+    return [one.ids for one in encoded]
 
 
 def _example(pieces: list[Piece], parts: list[list[int]], eos: int) -> Example:
     """Joins the tokenised pieces; the last answer ends with end-of-sequence, once, whatever stands inside it."""
     if not pieces[-1].closed and parts[-1][-1:] != [eos]:
         parts = [*parts[:-1], [*parts[-1], eos]]
-    ids = tuple(token for part in parts for token in part)
-    completion_mask = tuple(piece.is_answer for piece, part in zip(pieces, parts, strict=True) for _ in part)
+    ids = tuple(chain.from_iterable(parts))
+    masks = ((piece.is_answer,) * len(part) for piece, part in zip(pieces, parts, strict=True))
+    completion_mask = tuple(chain.from_iterable(masks))
     return Example(ids, completion_mask, boundary=completion_mask.index(True) - 1)
