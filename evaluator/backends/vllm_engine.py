@@ -11,6 +11,7 @@ import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,11 +21,12 @@ from schemas.evaluation.eval_report import Variant
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build only
 
+from lm_eval.models.utils import maybe_truncate, postprocess_generated_text
 from lm_eval.models.vllm_causallms import VLLM
-from vllm import SamplingParams
+from vllm import SamplingParams, TokensPrompt
 from vllm.config.lora import MaxLoRARanks
 from vllm.platforms import current_platform
-from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
+from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS, RequestOutputKind
 
 from evaluator.backends.context_window import Request, left_truncated
 from evaluator.backends.prefix_scores import Prediction, Prefix, inner_nodes, score
@@ -41,8 +43,11 @@ _FEW_TOKENS = 4
 class VllmBackend:
     """Opens base and adapter in vLLM; the device is the one that vLLM was built for."""
 
-    def __init__(self, subject: Subject, device: str, batch_size: int, *, merge: bool = False) -> None:
+    def __init__(
+        self, subject: Subject, device: str, batch_size: int, *, merge: bool = False, tensor_parallel_size: int = 1
+    ) -> None:
         self._subject, self._device, self._batch_size = subject, device, batch_size
+        self._tensor_parallel_size = tensor_parallel_size
         require_whole_base(subject.base.directory)
         adapter = subject.adapter.manifest.adapter if subject.adapter is not None else None
         self._merges = adapter is not None and (merge or adapter.use_dora)
@@ -85,7 +90,7 @@ class VllmBackend:
         return self._engine
 
     def _engine_settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"tensor_parallel_size": self._tensor_parallel_size}
         adapter = None if self._merges else self._subject.adapter
         if adapter is not None:
             # Only adapted modules are wrapped: with vLLM 0.32's CPU kernels, a wrapped LM head dies of ranking two
@@ -120,9 +125,45 @@ class VllmModel(VLLM):  # type: ignore[misc]
 
     @staticmethod
     def modify_gen_kwargs(*arguments: Any, **keywords: Any) -> tuple[dict[str, Any], list[str], int]:
-        """lm-eval's settings for vLLM, with special tokens skipped."""
+        """lm-eval's settings for vLLM, with special tokens skipped and without the labels, which are no setting of vLLM's."""
         settings, until, new_tokens = VLLM.modify_gen_kwargs(*arguments, **keywords)
+        settings.pop("labels", None)
         return {**settings, "skip_special_tokens": True}, until, new_tokens
+
+    def stream_generate_until(self, requests: Sequence[Any]) -> Iterator[dict[int, str]]:
+        """Texts by the requests' places, as they are finished; all requests are given at once.
+
+        Batch by batch, as lm-eval asks, the engine would run empty at the end of each. A text ends with its first label.
+        """
+        engine = self.model.llm_engine
+        until = [self._add(engine, str(place), *request.args) for place, request in enumerate(requests)]
+        try:
+            while engine.has_unfinished_requests():
+                done = [output for output in engine.step() if output.finished]
+                texts = {int(output.request_id): output.outputs[0].text for output in done}
+                if texts:
+                    yield {place: postprocess_generated_text(text, until[place], None) for place, text in texts.items()}
+        finally:
+            if engine.has_unfinished_requests():  # the other variant's requests follow on the same engine
+                engine.abort_request([str(place) for place in range(len(requests))])
+
+    def _add(self, engine: Any, name: str, prompt: str, given: dict[str, Any]) -> list[str]:
+        """Puts one request to the engine; returns the texts before which its answer ends."""
+        end = self.tokenizer.decode(self.eot_token_id)
+        settings, until, new_tokens = self.modify_gen_kwargs(given, eos=end, default_max_gen_toks=self.max_gen_toks)
+        tokens, new_tokens = maybe_truncate(
+            self.tok_encode(prompt), max_gen_toks=new_tokens, max_model_len=self.max_length, side=self.truncation_side
+        )
+        labels = given.get("labels", [])
+        parameters = SamplingParams(
+            max_tokens=new_tokens,
+            stop=[*until, *labels],
+            include_stop_str_in_output=bool(labels),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            **settings,
+        )
+        engine.add_request(name, TokensPrompt(prompt_token_ids=tokens), parameters, lora_request=self.lora_request)
+        return until
 
     def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """By distinct prefixes where that asks for less than lm-eval's one prompt per choice, as with letters."""

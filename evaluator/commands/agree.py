@@ -79,7 +79,7 @@ def _score(subject: Subject, backend: BackendName, arguments: argparse.Namespace
 
     suite = find_suite(arguments.suite, backend)
     arguments.backend = backend
-    settings = replace(settings_of(subject, suite, arguments), with_base=False)
+    settings = replace(settings_of(subject, arguments), with_base=False)
     models = open_backend(subject, settings, arguments.api_key_file)
     try:
         return evaluate(

@@ -78,6 +78,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="vllm backend: score base and LoRA adapter as one model, as DoRA always is; on a CPU some ten times faster",
     )  # fmt: skip
     parser.add_argument(
+        "--tensor-parallel-size", type=positive, default=1, metavar="N",
+        help="vllm backend: GPUs that share each layer (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--url", default=_URL, metavar="URL", help=f"endpoint backend: address of the API (default: {_URL})"
     )
     parser.add_argument(
@@ -102,7 +106,7 @@ def main(argv: list[str]) -> int:
     subjects = [subject_of(run, arguments, arguments.base_only) for run in arguments.runs]
 
     for subject in subjects:
-        settings = settings_of(subject, suite, arguments)
+        settings = settings_of(subject, arguments)
         score(subject, suite, settings, data=arguments.data, tasks=arguments.tasks, api_key_file=arguments.api_key_file)
     return OK
 
@@ -147,7 +151,7 @@ def subject_of(run: str, arguments: argparse.Namespace, base_only: bool) -> Subj
     return adapter_subject(Path(run), arguments.base, arguments.dtype)
 
 
-def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -> Settings:
+def settings_of(subject: Subject, arguments: argparse.Namespace) -> Settings:
     """How to score, every default decided."""
     from evaluator.scoring.answers import Settings
 
@@ -156,10 +160,11 @@ def settings_of(subject: Subject, suite: Suite, arguments: argparse.Namespace) -
         backend=arguments.backend,
         device=device,
         limit=getattr(arguments, "limit", None),
-        batch_size=arguments.batch_size or default_batch_size(suite, arguments.backend),
+        batch_size=arguments.batch_size or default_batch_size(arguments.backend),
         with_base=not getattr(arguments, "no_base", False),
         answers=arguments.answers or subject.run.root.parent / ".answers",
         merge=arguments.merge and arguments.backend == "vllm",
+        tensor_parallel_size=arguments.tensor_parallel_size,
     )
 
 
@@ -170,9 +175,9 @@ def resolved_device(name: str) -> str:
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def default_batch_size(suite: Suite, backend: Backend) -> int:
+def default_batch_size(backend: Backend) -> int:
     """Prompts at a time: what transformers is given, or what a server schedules itself."""
-    return suite.batch_size if backend == "hf" else 256
+    return 32 if backend == "hf" else 256
 
 
 def open_backend(subject: Subject, settings: Settings, api_key_file: Path | None) -> LanguageModels:
@@ -182,7 +187,13 @@ def open_backend(subject: Subject, settings: Settings, api_key_file: Path | None
             raise UserError("vLLM is not installed here", fix="make setup installs it; or use --backend hf")
         from evaluator.backends.vllm_engine import VllmBackend
 
-        return VllmBackend(subject, settings.device, settings.batch_size, merge=settings.merge)
+        return VllmBackend(
+            subject,
+            settings.device,
+            settings.batch_size,
+            merge=settings.merge,
+            tensor_parallel_size=settings.tensor_parallel_size,
+        )
     if settings.backend == "endpoint":
         from evaluator.backends.endpoint import EndpointBackend
 

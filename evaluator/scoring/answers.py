@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evaluator.scoring.caching_model import RecordingModel
+from evaluator.scoring.readable import labels_of
 from evaluator.scoring.response_cache import ResponseStore
 from evaluator.subject import Subject
 from evaluator.tasks.load import FEWSHOT_SEED, LoadedTasks
@@ -53,6 +54,8 @@ class Settings:
     """Directory of the stored answers."""
     merge: bool = False
     """Whether the adapter answers merged into the base."""
+    tensor_parallel_size: int = 1
+    """GPUs that share each layer, with vLLM; changes speed, not scores."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def ask(variant: Variant, subject: Subject, loaded: LoadedTasks, models: Languag
     for task in loaded.tasks.values():
         task.set_fewshot_seed(seed=FEWSHOT_SEED)  # both variants draw the same shots
     label = f"{loaded.suite.name} · {subject.name if variant == 'adapter' else 'base'}"
+    labels = {name: labels_of(task) for name, task in loaded.tasks.items()}
     with progress_bars() as progress:
-        model = RecordingModel(lambda: models.open(variant), store, settings.batch_size, progress, label)
+        model = RecordingModel(lambda: models.open(variant), store, settings.batch_size, progress, label, labels)
         try:
             result: Mapping[str, Any] = run_lm_eval(
                 lm=model,

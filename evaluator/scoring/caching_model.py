@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from rich.progress import Progress
 
+from evaluator.scoring.readable import until_first_label
 from evaluator.scoring.response_cache import Answer, ResponseStore, request_key
 from schemas.errors import UserError
 
@@ -25,10 +26,17 @@ class RecordingModel:
     world_size = 1
 
     def __init__(
-        self, open_model: Callable[[], Any], store: ResponseStore, chunk: int, progress: Progress, label: str
+        self,
+        open_model: Callable[[], Any],
+        store: ResponseStore,
+        chunk: int,
+        progress: Progress,
+        label: str,
+        labels: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """The recording model; `labels` has, by task, those of which the first ends an answer (`scoring.readable`)."""
         self._open_model, self._store, self._chunk = open_model, store, chunk
-        self._progress, self._label = progress, label
+        self._progress, self._label, self._labels = progress, label, labels or {}
         self._model: Any = None
         self.asked, self.seconds = 0, 0.0
         """Requests that the real model answered, and the wall time of its answering (its opening left out)."""
@@ -50,20 +58,50 @@ class RecordingModel:
             self._progress.update(bar, description=f"{self._label} (opening the model)")
             self._model = self._open_model()
             self._progress.update(bar, description=self._label)
-        for chunk in _chunks(missing, self._chunk):
-            self._ask(kind, chunk)
-            self._progress.advance(bar, len(chunk))
-        answers = [self._store.get(key) for key in keys]
-        assert None not in answers
-        return answers  # type: ignore[return-value]
+        for chunk in self._chunks(kind, missing):
+            for answers in self._ask(kind, chunk):
+                self._keep(kind, answers)
+                self._progress.advance(bar, len(answers))
+        return [self._read(key, request) for key, request in zip(keys, requests, strict=True)]
 
-    def _ask(self, kind: str, chunk: dict[str, Any]) -> None:
+    def _chunks(self, kind: str, missing: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """All at once to a model that schedules requests itself and gives each answer as soon as it has it."""
+        at_once = missing and hasattr(self._model, f"stream_{kind}")
+        return iter([missing]) if at_once else _chunks(kind, missing, self._chunk)
+
+    def _ask(self, kind: str, chunk: dict[str, Any]) -> Iterator[dict[str, Answer]]:
+        """The model's answers, as they come."""
+        keys, requests = list(chunk), self._prepared(chunk)
+        stream = getattr(self._model, f"stream_{kind}", None)
         started = time.monotonic()
-        given = getattr(self._model, kind)(_seeded(chunk, self._model), disable_tqdm=True)
-        self.seconds += time.monotonic() - started
-        self.asked += len(chunk)
-        answers = dict(zip(chunk, given, strict=True))
-        if kind == "loglikelihood" and not all(math.isfinite(value) for value, _ in answers.values()):
+        if stream is None:
+            given = getattr(self._model, kind)(requests, disable_tqdm=True)
+            self.seconds += time.monotonic() - started
+            yield dict(zip(keys, given, strict=True))
+            return
+        for some in stream(requests):
+            self.seconds += time.monotonic() - started
+            yield {keys[place]: answer for place, answer in some.items()}
+            started = time.monotonic()
+
+    def _prepared(self, chunk: dict[str, Any]) -> list[Any]:
+        """The requests, with what is no part of their keys: seeds, and the labels at which a model may stop."""
+        return [
+            SimpleNamespace(args=(request.args[0], {**request.args[1], "labels": list(labels)}))
+            if isinstance(request.args[1], dict) and (labels := self._labels.get(original.task_name))
+            else request
+            for original, request in zip(chunk.values(), _seeded(chunk, self._model), strict=True)
+        ]
+
+    def _read(self, key: str, request: Any) -> Answer:
+        answer = self._store.get(key)
+        assert answer is not None
+        # Backends stop at different tokens after a label, and older answers went on: what is read ends where it counts.
+        return until_first_label(answer, self._labels.get(request.task_name, ())) if isinstance(answer, str) else answer
+
+    def _keep(self, kind: str, answers: dict[str, Answer]) -> None:
+        self.asked += len(answers)
+        if not all(isinstance(answer, str) or math.isfinite(answer[0]) for answer in answers.values()):
             raise UserError(
                 "the model gave a log-likelihood that is not a finite number; such an evaluation means nothing",
                 fix="check the weights, or score in another type: --dtype float32",
@@ -101,9 +139,19 @@ def _keys(kind: str, requests: list[Any]) -> list[str]:
     return keys
 
 
-def _chunks(missing: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
-    """Chunks of `size` prompts, longest first; the choices of one prompt stay together, as lm-eval scores them in one pass."""
-    ordered = sorted(missing.items(), key=lambda item: (-len(item[1].args[0]), item[1].args[0]))
+def _chunks(kind: str, missing: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    """Chunks of `size` prompts, the choices of one prompt together.
+
+    Generation takes prompts with like settings and of like length together, the longest first; ranking takes them in the
+    order of their texts, so that prompts that begin alike meet.
+    """
+
+    def order(item: tuple[str, Any]) -> tuple[Any, ...]:
+        prompt, settings = item[1].args
+        generates = kind == "generate_until"
+        return (item[1].task_name, repr(settings), -len(prompt), prompt) if generates else (prompt,)
+
+    ordered = sorted(missing.items(), key=order)
     chunk: dict[str, Any] = {}
     prompts: set[str] = set()
     for key, request in ordered:

@@ -101,11 +101,6 @@ class Suite:
             return not any(isinstance(getattr(task, "answer", None), ChoiceAnswer) for task in self.own.tasks.values())
         return self.counting is not None and self.counting.metric != "acc"
 
-    @property
-    def batch_size(self) -> int:
-        """Prompts at a time with transformers; ranking holds the logits of whole few-shot prompts in memory."""
-        return 32 if self.generates else 4
-
     def task_folders(self) -> list[str]:
         """The folders as absolute paths, without importing lm-eval."""
         return [str(folder if isinstance(folder, Path) else lm_eval_tasks() / folder) for folder in self.folders]

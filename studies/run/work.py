@@ -78,7 +78,7 @@ class Scoring:
             backend=self.items.backend,
             device=resolved_device("auto"),
             limit=self.items.limit,
-            batch_size=default_batch_size(suite, self.items.backend),
+            batch_size=default_batch_size(self.items.backend),
             with_base=False,
             answers=self.answers,
         )

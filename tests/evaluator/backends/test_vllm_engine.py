@@ -18,12 +18,22 @@ requests = [((), prompt, rest) for prompt in prompts for rest in ([7], [8], [9, 
 ours, theirs = model._loglikelihood_tokens(requests), VLLM._loglikelihood_tokens(model, requests, disable_tqdm=True)
 assert max(abs(a[0] - b[0]) for a, b in zip(ours, theirs)) < 1e-4, (ours, theirs)
 assert [a[1] for a in ours] == [b[1] for b in theirs]
+from types import SimpleNamespace
+texts = [("is the red number", {"max_gen_toks": n, "do_sample": False, "until": ["###"]}) for n in (2, 9, 20)]
+whole = model.generate_until([SimpleNamespace(args=args) for args in texts], disable_tqdm=True)
+came = list(model.stream_generate_until([SimpleNamespace(args=args) for args in texts]))
+assert {place: text for some in came for place, text in some.items()} == dict(enumerate(whole)), (came, whole)
+assert next(iter(came[0])) == 0 and len(came) == 3, came
+label = whole[2].split()[3]
+labelled = SimpleNamespace(args=(texts[2][0], {**texts[2][1], "labels": [label]}))
+(one,) = model.stream_generate_until([labelled])
+assert one[0] == whole[2][: whole[2].index(label) + len(label)], (one, whole)
 model.model.llm_engine.engine_core.shutdown()
 """
 
 
 @pytest.mark.vllm
-def test_vllm_gives_what_it_gives_to_a_prompt_per_choice(tiny_base):
+def test_vllm_gives_what_it_gives_to_a_prompt_per_choice_and_each_text_as_soon_as_it_ends(tiny_base):
     """In a process of its own, since vLLM leaves sockets to its process's end; and without a C++ compiler."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tiny_base)],

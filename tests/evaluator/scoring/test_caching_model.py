@@ -66,6 +66,28 @@ def test_the_model_is_opened_only_where_something_is_missing(tmp_path):
     assert ask(store, None, ("a", {})) == (["a "], 0)
 
 
+def test_a_model_that_schedules_itself_is_given_all_at_once_and_each_answer_is_kept_as_it_comes(tmp_path):
+    store = ResponseStore(tmp_path / "answers.jsonl")
+
+    def stream(requests):
+        for place in (2, 0, 1):
+            kept.append(len(store))
+            yield {place: requests[place].args[0]}
+
+    kept = []
+    model = SimpleNamespace(stream_generate_until=stream, one_seed_per_batch=False)
+    assert ask(store, model, ("a", {}), ("b", {}), ("c", {})) == (["a", "b", "c"], 3)
+    assert kept == [0, 1, 2]
+
+
+def test_a_label_ends_an_answer_whenever_it_was_given(tmp_path):
+    store = ResponseStore(tmp_path / "answers.jsonl")
+    asked = [SimpleNamespace(task_name="t", args=("is it true or not", {}))]
+    for labels, expected in (({}, "is it true or not "), ({"t": ("true", "false")}, "is it true")):
+        with Progress(disable=True) as progress:
+            assert RecordingModel(Echoes, store, 4, progress, "test", labels).generate_until(asked) == [expected]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_a_likelihood_that_is_no_number_is_refused_and_not_kept(tmp_path, value):
     model = SimpleNamespace(loglikelihood=lambda requests, disable_tqdm: [(value, False)])

@@ -24,7 +24,3 @@ def test_beams_run_with_transformers_only():
     assert find_suite("commonsense_170k_beam4", "hf").backends == ("hf",)
     with pytest.raises(UserError, match="does not run on the vllm backend"):
         find_suite("commonsense_170k_beam4", "vllm")
-
-
-def test_ranking_takes_fewer_prompts_at_a_time_than_generating():
-    assert (SUITES["mmlu"].batch_size, SUITES["gsm8k"].batch_size) == (4, 32)
