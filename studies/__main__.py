@@ -10,6 +10,7 @@ from schemas.errors import OK, run_command
 # A command's module is imported only when it is called: the help needs no torch.
 _COMMANDS = {
     "run": "studies.run.command",
+    "cluster": "studies.run.cluster",
     "analyse": "studies.analysis.command",
     "page": "studies.analysis.page_command",
     "prepare": "studies.synthetic.prepare",
@@ -18,6 +19,7 @@ _COMMANDS = {
 }
 _USAGE = """\
 usage: python -m studies CONFIG [--plan] [--jobs N]    arms x seeds x bases: register the plan, train, score, analyse
+       python -m studies cluster CONFIG --as FORM      the same as jobs of a cluster, one per run
        python -m studies analyse DIR                   tests what a finished study planned to test, and writes its report
        python -m studies page DIR                      report.html from a study_report.json alone
        python -m studies prepare [CONFIG ...]          the bases and tasks that ready studies name, made and checked

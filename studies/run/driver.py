@@ -130,7 +130,7 @@ def _tuned(plan: StudyPlan, workers: Sequence[Worker], console: Console) -> Chos
         percent = study.tuning.criterion == "validation_accuracy"
         board = Board(console, title, rows_by_column(cells), tally, len(workers), percent=percent)
         with board:
-            failures = run_jobs([job for _, _, job in trials], workers, _logs(study), tally, board.draw)
+            failures = run_jobs([job for _, _, job in trials], workers, logs_of(study), tally, board.draw)
         _refuse([failure for failure in failures if not failure.diverged])
     rates = choose_rates(plan, [(planned, rate, job.config.seed, job.score()) for planned, rate, job in trials])
     rates.write(Path(study.directory) / RATES)
@@ -142,25 +142,31 @@ def _tuned(plan: StudyPlan, workers: Sequence[Worker], console: Console) -> Chos
 def _compared(plan: StudyPlan, rates: ChosenRates, workers: Sequence[Worker], console: Console) -> None:
     study = plan.protocol.study
     runs = compared_jobs(plan, rates)
-    controls = [_base_job(plan, base) for base in study.bases]
+    controls = base_jobs(plan)
     cells = [(f"{job.base} (no adapter)", "base", job.name) for job in controls]
     cells += [(f"{planned.base} {planned.arm}", f"seed {seed}", job.name) for planned, seed, job in runs]
     tally = Tally()
     board = Board(console, f"{study.name}: accuracy in %", rows_by_column(cells), tally, len(workers), percent=True)
     everything: list[Job] = [*controls, *(job for _, _, job in runs)]
     with board:
-        failures = run_jobs(everything, workers, _logs(study), tally, board.draw)
+        failures = run_jobs(everything, workers, logs_of(study), tally, board.draw)
     _refuse(failures)
 
 
-def _base_job(plan: StudyPlan, base: str) -> BaseJob:
-    study = plan.protocol.study
-    planned = next(one for one in plan.protocol.arms if one.base == base)
-    config = parse_config({**planned.config, "name": "base"}, where="study plan")
-    return BaseJob(Path(study.directory), base, config, study.evaluation)
+def base_jobs(plan: StudyPlan) -> list[BaseJob]:
+    """Every base without an adapter, scored as the runs are."""
+    study, arms = plan.protocol.study, plan.protocol.arms
+    configs = {base: next(one.config for one in arms if one.base == base) for base in study.bases}
+    return [
+        BaseJob(
+            Path(study.directory), base, parse_config({**config, "name": "base"}, where="study plan"), study.evaluation
+        )
+        for base, config in configs.items()
+    ]
 
 
-def _logs(study: StudyConfig) -> Path:
+def logs_of(study: StudyConfig) -> Path:
+    """Where the output of the study's jobs goes."""
     return Path(study.directory) / "logs"
 
 
