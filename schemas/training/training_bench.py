@@ -147,8 +147,9 @@ class ArmResult(Section):
     supervised_tokens_per_second: PositiveFloat
     """Tokens under the loss over the median step."""
     mfu: PositiveFloat
-    """4 N x tokens_per_second / peak_flops, N all parameters of the base: 2 N for the forward and 2 N for the backward
-    through frozen weights. The same for every method, so it counts an echo pass, a recomputation or padding as waste."""
+    """4 N x tokens_per_second / peak_flops, N the linear parameters of the decoder layers: 2 N for the forward and 2 N for
+    the backward through frozen weights; embedding and head are not counted. The same for every method, so it counts an echo
+    pass, a recomputation or padding as waste."""
     peak_memory_bytes: Count | None
     """In a process of its own: on a GPU the most allocated, on the CPU the most resident above the imported libraries."""
 

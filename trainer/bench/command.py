@@ -23,6 +23,8 @@ from trainer.bench.abba import Bar, Rounds, memory_ratios, peak_memory, ratio, r
 from trainer.bench.arms import TimedArm, bench_base, make_arm
 from trainer.bench.hardware import bench_device, machine_facts
 from trainer.bench.plot import plot_report
+from trainer.bench.roofline import decoder_parameters
+from trainer.bench.roofline import table as roofline_table
 from trainer.bench.table import report_tables
 from trainer.bench.workload import bench_examples, supervised_share, with_length, with_share
 from trainer.loop.malloc import keep_freed_memory
@@ -56,7 +58,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, help="ABBA rounds of the main measurement")
     parser.add_argument("--no-sweep", action="store_true", help="leave out the sweeps over supervised share and length")
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory")
+    parser.add_argument(
+        "--roofline", action="store_true", help="measure nothing: model a LoRA step of CONFIG on an H100"
+    )
     chosen = parser.parse_args(argv)
+    if chosen.roofline:
+        print(roofline_table(read_config(chosen.config) if chosen.config else BenchConfig()))
+        return OK
     options = BenchOptions(chosen.rounds, sweep=not chosen.no_sweep, memory=not chosen.no_memory)
     return run_bench(chosen.config, chosen.out, options)
 
@@ -99,7 +107,7 @@ def measure(bench: BenchConfig, out: Path, *, memory: bool, console: Console) ->
         arms = {arm: make_arm(arm, base, bench, device) for arm in _all_arms(bench)}
     main_arms = {arm: arms[arm] for arm in bench.arms}
     seconds = _timed(main_arms, bench.rounds, bench.steps_per_visit, "Timing", console)
-    results = [_result(bench, arm, seconds[arm], parameters, facts.peak_flops, peaks.get(arm)) for arm in bench.arms]
+    results = [_result(bench, arm, seconds[arm], facts.peak_flops, peaks.get(arm)) for arm in bench.arms]
     report = BenchReport(
         config=bench,
         machine=facts,
@@ -144,7 +152,7 @@ def _timed(arms: dict[Arm, TimedArm], rounds: int, steps: int, what: str, consol
 
 
 def _result(
-    bench: BenchConfig, arm: Arm, rounds: list[list[float]], parameters: int, peak_flops: float, memory: int | None
+    bench: BenchConfig, arm: Arm, rounds: list[list[float]], peak_flops: float, memory: int | None
 ) -> ArmResult:
     seconds = tuple(second for times in rounds for second in times)
     median = statistics.median(seconds)
@@ -156,7 +164,7 @@ def _result(
         median_seconds=median,
         tokens_per_second=tokens,
         supervised_tokens_per_second=tokens * supervised_share(examples),
-        mfu=4 * parameters * tokens / peak_flops,
+        mfu=4 * decoder_parameters(bench) * tokens / peak_flops,
         peak_memory_bytes=memory,
     )
 
