@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from schemas.errors import OK, UserError
 from schemas.studies.study_plan import ChosenRates, StudyPlan
@@ -131,7 +131,10 @@ def as_kubernetes(name: str, phase: str, jobs: int, command: list[str], image: s
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"generateName": f"study-{phase}-", "labels": {"kueue.x-k8s.io/queue-name": "echo-lora"}},
+        "metadata": {
+            "generateName": f"{_dns_label(name)}-{phase}-",
+            "labels": {"kueue.x-k8s.io/queue-name": "echo-lora"},
+        },
         "spec": {
             "completionMode": "Indexed",
             "completions": jobs,
@@ -140,7 +143,12 @@ def as_kubernetes(name: str, phase: str, jobs: int, command: list[str], image: s
             "template": {"spec": pod},
         },
     }
-    return f"# {jobs} runs of {name}\n" + yaml.safe_dump(job, sort_keys=False)
+    return json.dumps(job, indent=1) + "\n"
+
+
+def _dns_label(name: str) -> str:
+    """A study's name as Kubernetes allows names to begin."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "study"
 
 
 def as_slurm(name: str, phase: str, jobs: int, command: list[str], logs: Path) -> str:
