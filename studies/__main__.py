@@ -16,6 +16,7 @@ _COMMANDS = {
     "prepare": "studies.synthetic.prepare",
     "make-base": "studies.synthetic.make_base",
     "make-tasks": "studies.synthetic.make_tasks",
+    "make-messages": "studies.synthetic.make_messages",
 }
 _USAGE = """\
 usage: python -m studies CONFIG [--plan] [--jobs N]    arms x seeds x bases: register the plan, train, score, analyse
@@ -25,6 +26,7 @@ usage: python -m studies CONFIG [--plan] [--jobs N]    arms x seeds x bases: reg
        python -m studies prepare [CONFIG ...]          the bases and tasks that ready studies name, made and checked
        python -m studies make-base DIR                 a small base model, made from nothing
        python -m studies make-tasks DIR                a task set for it
+       python -m studies make-messages DIR             customers' messages and their JSON, for a real language model
 
 Each explains itself with --help.
 """

@@ -31,7 +31,7 @@ SUBCOMMANDS = {
     "trainer": {"plan", "bench", "study", "make-base", "make-tasks"},
     "evaluator": {"gate", "compare", "report", "agree"},
     "serving": {"bench", "sign", "verify"},
-    "studies": {"analyse", "prepare", "make-base", "make-tasks"},
+    "studies": {"analyse", "prepare", "make-base", "make-tasks", "make-messages"},
     "schemas": {"export", "docs"},
 }
 PACKAGES = "|".join(SUBCOMMANDS)

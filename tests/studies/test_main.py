@@ -16,7 +16,7 @@ def test_without_a_study_it_tells_of_its_commands(words, capsys):
     assert all(f"python -m studies {command} " in told for command in ("analyse", "page", "prepare", "make-base"))
 
 
-@pytest.mark.parametrize("command", ["analyse", "page", "prepare", "make-base", "make-tasks"])
+@pytest.mark.parametrize("command", ["analyse", "page", "prepare", "make-base", "make-tasks", "make-messages"])
 def test_each_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
