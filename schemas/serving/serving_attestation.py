@@ -31,7 +31,29 @@ class ProbeCheck(Section):
     """Largest |served - recorded| of the base; None where it is not served."""
     concurrent_difference: float | None
     """Largest change of the served log-probabilities, of adapter and base, while the `concurrent_models` generate; None
-    where there are none."""
+    where there are none, and of the later of many probes."""
+
+
+class EffectCheck(Section):
+    """What the adapter does to the log-probabilities, served against recorded, over all tokens of all probes.
+
+    The effect of a token is its log-probability under the adapter less that under the base. Of two correct
+    implementations the slope is 1, and the residual is what rounding alone makes.
+    """
+
+    tokens: Positive
+    """Tokens compared."""
+    recorded: float
+    """Root mean square of the recorded effect, in nats."""
+    slope: float
+    """Of the served effect on the recorded one, by least squares through the origin."""
+    slope_error: float
+    """Standard error of the slope from rounding alone."""
+    residual: float
+    """Root mean square of the served effect less the recorded one, in nats."""
+    rounding: float
+    """Root mean square of the base's served less its recorded log-probabilities, in nats; where the base is not served
+    (merged), what is assumed for the type."""
 
 
 class GreedyCheck(Section):
@@ -75,6 +97,9 @@ class AppliedTensors(Section):
     """Names of the applied tensors."""
     missing: tuple[str, ...]
     """Names of the tensors that no worker applied."""
+    altered: tuple[str, ...] = ()
+    """Names of the tensors whose values in the buffers, of a lora_B times alpha / r, are not the file's, by their norm and
+    one projection."""
     in_free_slots: tuple[str, ...]
     """Names of tensors that are not zero in a slot without an adapter: on vLLM's CPU build, requests without an adapter
     compute with the last slot."""
@@ -118,9 +143,9 @@ class ServingAttestation(Document):
     """One adapter on one server."""
 
     title: ClassVar[str] = "serving attestation"
-    upgrades: ClassVar[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {"1": _concurrent_words}
+    upgrades: ClassVar[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {"1": _concurrent_words, "2": dict}
 
-    schema_version: Literal["2"] = "2"
+    schema_version: Literal["3"] = "3"
     """Version of this schema."""
     name: Name
     """Model name the adapter answers to."""
@@ -145,10 +170,12 @@ class ServingAttestation(Document):
     server: ServerRecord
     """The server."""
     tolerance: float
-    """Largest difference from the trainer's log-probabilities that counts as rounding for the coarser of the server's
-    and the probes' types, in nats."""
+    """Largest difference of one token's log-probability from the trainer's that counts as rounding for the coarser of the
+    server's and the probes' types, in nats."""
     probes: Annotated[tuple[ProbeCheck, ...], Field(min_length=1)]
     """Every probe of the manifest."""
+    effect: EffectCheck | None = None
+    """The adapter's effect over all probes together; None in attestations of releases that did not look."""
     concurrent_models: tuple[str, ...]
     """Models that were generating in the same batches when each probe was read a second time, from before until after
     the reading; empty where the server holds one model, or computes one request at a time."""

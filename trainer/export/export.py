@@ -33,7 +33,7 @@ from trainer.checkpoint.own_files import STAGED_ADAPTER
 from trainer.checkpoint.provenance import versions
 from trainer.data.dataset import TrainingData, data_record
 from trainer.export.model_card import model_card
-from trainer.export.reference_logprobs import PROBES, prove_export
+from trainer.export.reference_logprobs import probe_examples, prove_export
 from trainer.model.base_model import load_base
 
 # What an adapter is; every PEFT since 0.9 knows these keys.
@@ -80,7 +80,7 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
                 staged / "adapter_config.json", _config_json(model, export.base.revision)
             ),
         }
-        examples = (export.data.validation or export.data.train)[:PROBES]
+        examples = probe_examples(export.data.validation or export.data.train)
         probes = prove_export(model, staged, examples, export.tokenizer, _unquantised(export))
         manifest = _manifest(export, tensors, files, probes)
         card = model_card(manifest, export.config)

@@ -25,11 +25,11 @@ LIVE = {
 
 def refused_for(changes, match):
     with pytest.raises(UserError, match=match):
-        ServingAttestation.parse({**LIVE, "schema_version": "2", **changes}, where="here")
+        ServingAttestation.parse({**LIVE, "schema_version": "3", **changes}, where="here")
 
 
 def test_a_live_adapter_has_no_reason_against_it():
-    assert ServingAttestation.parse({**LIVE, "schema_version": "2"}, where="here").outcome == "live"
+    assert ServingAttestation.parse({**LIVE, "schema_version": "3"}, where="here").outcome == "live"
     refused_for({"reasons": ["off by 2 nats"]}, "live exactly where no reason")
 
 

@@ -45,6 +45,7 @@ def elsewhere(name):
     return name.replace("model.layers.", "model.layers.4")
 
 
+ONE_MODULE = "layers.2.mlp.down_proj.lora_B"
 FAULTS = {
     "whole": lambda directory: None,
     "renamed": rewrite_tensors(lambda name, tensor: (elsewhere(name), tensor)),
@@ -52,18 +53,18 @@ FAULTS = {
     "zeroed_b": rewrite_tensors(lambda name, tensor: (name, tensor * 0 if "lora_B" in name else tensor)),
     "wrong_rank": rewrite_config(r=8),
     "wrong_alpha": rewrite_config(lora_alpha=8.4),
-    "one_value_off": rewrite_tensors(
-        lambda name, tensor: (name, tensor * 1.05 if "layers.2.mlp.down_proj.lora_B" in name else tensor)
-    ),
+    "one_module_negated": rewrite_tensors(lambda name, tensor: (name, -tensor if ONE_MODULE in name else tensor)),
+    "one_module_off": rewrite_tensors(lambda name, tensor: (name, tensor * 1.05 if ONE_MODULE in name else tensor)),
 }
 CAUGHT_BY = {
-    "renamed": ("nats off the recorded ones", "answers like its base", "40 of 40 tensors are not applied"),
-    "one_layer_renamed": ("nats off the recorded ones", "10 of 40 tensors are not applied"),
-    "zeroed_b": ("nats off the recorded ones", "answers like its base", "20 of 40 tensors are not applied"),
-    "wrong_rank": ("nats off the recorded ones",),
-    "wrong_alpha": ("nats off the recorded ones",),
-    "one_value_off": ("nats off the recorded ones",),
-    "wrong_base": ("the base's log-probabilities are", "another base model"),
+    "renamed": ("answers like its base", "40 of 40 tensors are not applied"),
+    "one_layer_renamed": ("times the recorded one", "10 of 40 tensors are not applied"),
+    "zeroed_b": ("answers like its base", "20 of 40 tensors are not applied"),
+    "wrong_rank": ("times the recorded one", "20 tensors are not those of the file"),
+    "wrong_alpha": ("times the recorded one", "20 tensors are not those of the file"),
+    "one_module_negated": ("off the recorded one", "1 tensors are not those of the file"),
+    "one_module_off": ("off the recorded one", "1 tensors are not those of the file"),
+    "wrong_base": ("another base model",),
 }
 
 
