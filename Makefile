@@ -25,10 +25,8 @@ $(INSTALLED): pyproject.toml requirements-$(ACCEL).txt docker/install.sh docker/
 	@docker/install.sh $(BIN)/python $(ACCEL) trainer evaluator serving vllm dev
 	@touch $@
 
-# vLLM's CPU build binds its threads to cores and starves beside other work, and the engine's tests look at all of its containers.
-SCARCE := vllm or containers
-TESTS = $(BIN)/python -m pytest -m "not ($(SCARCE))" --numprocesses $(TEST_WORKERS) --dist loadfile && \
-	$(BIN)/python -m pytest -m "$(SCARCE)"
+# The slow groups come first (tests/conftest.py), so that the workers end together.
+TESTS = $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo.sh

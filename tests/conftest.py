@@ -22,6 +22,32 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker keeps to its share of the processors: programs that spin at barriers, as vLLM's do, starve nobody then."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    processors = sorted(os.sched_getaffinity(0))
+    if 1 < workers <= len(processors):
+        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        os.sched_setaffinity(0, processors[number::workers])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker takes whole files, all tests of served models, or all that look at the engine's containers; these come first."""
+    items.sort(key=lambda item: not _scarce(item))  # stable: a file's tests stay together
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_scarce(item) or item.path.as_posix()))
+
+
+def _scarce(item: pytest.Item) -> str:
+    """Name of what two workers cannot share: the engine, or the server that a session starts."""
+    if item.get_closest_marker("containers"):
+        return "engine"
+    if item.get_closest_marker("vllm"):
+        return "served" if "serving" in item.path.parts else "evaluated"
+    return ""
+
+
 LOCAL_BASE = "local/python:3.11-bookworm"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}"

@@ -7,7 +7,10 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout, suppress
 from functools import cache
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -67,8 +70,10 @@ def options_of(package: str, subcommand: str) -> frozenset[str]:
     """Every option that the command's own help lists."""
     if package == "trainer" and subcommand in ("", "plan"):
         return frozenset(re.findall(r"--[\w.-]+", option_help())) | {"--overwrite", "--help"}
-    words = [sys.executable, "-m", package, *([subcommand] if subcommand else []), "--help"]
-    shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    main = import_module(f"{package}.__main__").main
+    with redirect_stdout(StringIO()) as output, suppress(SystemExit):
+        main([*([subcommand] if subcommand else []), "--help"])
+    shown = output.getvalue()
     if (package, subcommand) == ("studies", ""):  # without a word it tells of its commands
         shown += (ROOT / "studies/run/command.py").read_text()
     return frozenset(re.findall(r"(?<![\w-])--[a-zA-Z][\w.-]*", shown))
