@@ -19,7 +19,7 @@ from schemas.serving.serving_attestation import Dtype, EffectCheck
 Nats = NDArray[np.float64]
 
 # Root mean square, over a probe's tokens, by which two correct implementations differ in the log-probabilities of one
-# model (nats). Measured between vLLM and transformers on SmolLM2-135M, twice that allowed.
+# model (nats). Between vLLM and transformers on SmolLM2-135M it was 0.055 in bfloat16; float16 has three bits more.
 MOST_ROUNDING: Mapping[Dtype, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1.5e-1}
 # Differences below this are not looked into: sums in another order, and the text form of the numbers.
 LEAST_ROUNDING = 2e-6
@@ -27,8 +27,9 @@ LEAST_ROUNDING = 2e-6
 ERRORS = 4.0
 # Rounded weights of the base and the adapter bias the slope a little: by 0.003 on SmolLM2-135M in bfloat16.
 BIAS: Mapping[Dtype, float] = {"float32": 1e-3, "float16": 3e-3, "bfloat16": 1e-2}
-# How much larger the adapted model's rounding may be than the base's, which the expectation is made from.
-SLACK = 2.0
+# How much larger the adapted model's rounding may be than the base's, from which it is foreseen: it was up to 1.8 times
+# that, since what an adapter has unlearned lies far down, where a logit rounds by more.
+SLACK = 3.0
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_the_base_in_the_adapter_s_place_is_caught():
 
 def test_a_fault_that_is_no_scale_shows_in_the_residual():
     whole = readings()
-    off = np.random.default_rng(1).normal(0, 0.2, TOKENS)
+    off = np.random.default_rng(1).normal(0, 0.3, TOKENS)
     broken = Readings(whole.recorded_base, whole.recorded_adapter, whole.served_adapter + off, whole.served_base)
     assert "off the recorded one, " in faults(broken)
 
