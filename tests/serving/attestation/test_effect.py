@@ -55,7 +55,7 @@ def test_an_effect_that_rounding_hides_proves_nothing_and_says_what_to_do():
 
 def test_a_merged_adapter_is_held_to_the_rounding_of_its_type():
     assert faults(readings(merged=True)) == ""
-    assert faults(readings(merged=True, scale=0.9))
+    assert faults(readings(merged=True, scale=0.85))
 
 
 def test_nan_is_infinitely_wrong():
