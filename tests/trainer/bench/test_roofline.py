@@ -38,7 +38,7 @@ def test_no_change_makes_a_step_longer_and_no_step_beats_the_peak(name):
 def test_a_slow_host_is_what_a_step_takes_where_it_is_slower_than_the_gpu():
     bench = read_config(CONFIGS["commonsense"])
     slow = replace(Gpu(), launch=1e-3)
-    assert step_seconds(bench, Ways(), slow) > 2 * step_seconds(bench, Ways(fused=True), slow) > 1
+    assert step_seconds(bench, Ways(), slow) > 1.4 * step_seconds(bench, Ways(fused=True), slow) > 1
 
 
 def test_padding_is_no_use_of_the_peak():
