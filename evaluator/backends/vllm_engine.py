@@ -23,8 +23,9 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, on the CPU build on
 
 from lm_eval.models.utils import maybe_truncate, postprocess_generated_text
 from lm_eval.models.vllm_causallms import VLLM
-from vllm import SamplingParams, TokensPrompt
+from vllm import SamplingParams
 from vllm.config.lora import MaxLoRARanks
+from vllm.inputs import tokens_input
 from vllm.platforms import current_platform
 from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS, RequestOutputKind
 
@@ -162,7 +163,7 @@ class VllmModel(VLLM):  # type: ignore[misc]
             output_kind=RequestOutputKind.FINAL_ONLY,
             **settings,
         )
-        engine.add_request(name, TokensPrompt(prompt_token_ids=tokens), parameters, lora_request=self.lora_request)
+        engine.add_request(name, tokens_input(tokens), parameters, lora_request=self.lora_request)
         return until
 
     def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
