@@ -1,4 +1,5 @@
-# make demo    the whole road on this machine: train, evaluate, gate, serve, ask, report
+# make demo    the whole road on a real language model: train, evaluate, gate, serve, ask, report
+# make demo-tiny    the same on a tiny model that is in the repository: no download, some minutes less
 # make test    the tests            make check   format, lint, types, tests
 # make lock    pins every version again (needs uv's resolver and a network)
 # make audit   the pins against known vulnerabilities        make sbom   a bill of materials per image, in build/sbom
@@ -12,10 +13,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(ACCEL)
 
-.PHONY: help setup demo test check audit sbom lock clean
+.PHONY: help setup demo demo-tiny test check audit sbom lock clean
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -7
+	@sed -n 's/^# \?//p' Makefile | head -8
 
 setup: $(INSTALLED)
 
@@ -30,6 +31,9 @@ TESTS = $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup 
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo.sh
+
+demo-tiny: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo_tiny.sh
 
 test: setup
 	@$(TESTS)
