@@ -79,7 +79,7 @@ def read_adapter(directory: Path) -> VerifiedAdapter:
     manifest = AdapterManifest.from_bytes(written, where=manifest_path)
     blobs = _read_listed_files(directory, manifest)
     config = parse_adapter_config(blobs["adapter_config.json"], manifest, where=directory / "adapter_config.json")
-    tensors = _parse_headers(directory / "adapter_model.safetensors", blobs["adapter_model.safetensors"])
+    tensors = read_tensor_headers(directory / "adapter_model.safetensors", blobs["adapter_model.safetensors"])
     _require_lora_set(directory / "adapter_model.safetensors", tensors, manifest)
     _require_what_the_manifest_counts(directory / "adapter_model.safetensors", tensors, manifest)
     return VerifiedAdapter(directory, manifest, hashlib.sha256(written).hexdigest(), config, tensors)
@@ -146,28 +146,29 @@ def _require_plausible_sizes(directory: Path, manifest: AdapterManifest) -> None
             )
 
 
-def _parse_headers(path: Path, blob: bytes) -> Mapping[str, TensorHeader]:
+def read_tensor_headers(path: Path, blob: bytes, *, fix: str = _EXPORT_AGAIN) -> Mapping[str, TensorHeader]:
+    """Shape and type of each tensor of a safetensors file, its values finite and of a type that adapters have.
+
+    Raises:
+        UserError: the bytes are no whole safetensors file, or hold something else.
+    """
     header = blob[8 : 8 + int.from_bytes(blob[:8], "little")]
     if len(header) > _MOST_HEADER_BYTES:
-        raise UserError(
-            "adapter_model.safetensors cannot be read: its header is far too long", where=path, fix=_EXPORT_AGAIN
-        )
+        raise UserError("adapter_model.safetensors cannot be read: its header is far too long", where=path, fix=fix)
     try:
         tensors = safetensors.deserialize(blob)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise UserError(f"adapter_model.safetensors cannot be read: {error}", where=path, fix=_EXPORT_AGAIN) from None
-    parse_json(header, "header of adapter_model.safetensors", where=path, fix=_EXPORT_AGAIN)  # no name twice
-    return {name: _read_tensor(path, name, tensor) for name, tensor in sorted(tensors)}
+        raise UserError(f"adapter_model.safetensors cannot be read: {error}", where=path, fix=fix) from None
+    parse_json(header, "header of adapter_model.safetensors", where=path, fix=fix)  # no name twice
+    return {name: _read_tensor(path, name, tensor, fix) for name, tensor in sorted(tensors)}
 
 
-def _read_tensor(path: Path, name: str, tensor: Mapping[str, Any]) -> TensorHeader:
+def _read_tensor(path: Path, name: str, tensor: Mapping[str, Any], fix: str) -> TensorHeader:
     """Shape and type of a tensor whose values are all finite."""
     shape, dtype = tuple(tensor["shape"]), str(tensor["dtype"])
     if dtype not in _DTYPES:
-        raise UserError(
-            f"{name} has dtype {dtype}, expected one of {', '.join(_DTYPES)}", where=path, fix=_EXPORT_AGAIN
-        )
-    values = _as_float32(tensor["data"], dtype)
+        raise UserError(f"{name} has dtype {dtype}, expected one of {', '.join(_DTYPES)}", where=path, fix=fix)
+    values = as_float32(tensor["data"], dtype)
     if not np.isfinite(values).all():
         raise UserError(f"{name} holds NaN or infinity", where=path, fix="train again with a lower learning rate")
     exact = values.astype(np.float64)
@@ -183,7 +184,7 @@ def projection(values: NDArray[np.floating[Any]]) -> float:
     return float(rows @ np.cos(math.sqrt(2.0) * np.arange(1.0, rows.size + 1)))
 
 
-def _as_float32(data: bytes, dtype: str) -> NDArray[np.floating[Any]]:
+def as_float32(data: bytes, dtype: str) -> NDArray[np.floating[Any]]:
     """The values of a little-endian tensor; numpy has no bfloat16, which is the upper half of a float32."""
     if dtype == "BF16":
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")

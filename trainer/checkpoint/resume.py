@@ -13,6 +13,7 @@ from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.storage.files import restore_replaced
 from schemas.storage.yaml_files import read_yaml
+from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
 from trainer.checkpoint.checkpoint import Checkpoint, newest_checkpoint
 from trainer.checkpoint.overwrite import beside, discard, take_place
@@ -99,6 +100,7 @@ def _look(run: RunDirectory, config: TrainConfig) -> Start:
     notes: list[str] = []
     if run.adapter.exists():
         try:
+            _refuse_adopted(run)
             finished = _finished_config(run)
             _refuse_changes(finished, config, run.adapter)
             read_adapter(run.adapter)
@@ -115,6 +117,12 @@ def _look(run: RunDirectory, config: TrainConfig) -> Start:
     elif skipped:
         notes.append("no checkpoint is whole; starting at step 0")
     return Start(run, checkpoint=checkpoint, notes=notes)
+
+
+def _refuse_adopted(run: RunDirectory) -> None:
+    """What another tool trained has no config to go on with, and nothing here could make it again."""
+    if AdapterManifest.read(run.manifest).adopted is not None:
+        raise AnotherRun("the run directory holds an adapter that another tool trained", where=run.adapter)
 
 
 def _finished_config(run: RunDirectory) -> Mapping[str, Any]:

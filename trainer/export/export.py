@@ -11,7 +11,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from schemas.adapter_reader import read_adapter
@@ -28,7 +28,7 @@ from schemas.training.adapter_manifest import (
     Probe,
     TrainingRecord,
 )
-from schemas.training.train_config import TrainConfig
+from schemas.training.train_config import BaseModelConfig, TrainConfig
 from trainer.checkpoint.own_files import STAGED_ADAPTER
 from trainer.checkpoint.provenance import versions
 from trainer.data.dataset import TrainingData, data_record
@@ -75,9 +75,9 @@ def export_adapter(model: PeftModel, directory: Path, export: Export) -> Adapter
     staged.mkdir(parents=True)
     try:
         files = {
-            "adapter_model.safetensors": write_durably(staged / "adapter_model.safetensors", _serialize(tensors)),
+            "adapter_model.safetensors": write_durably(staged / "adapter_model.safetensors", serialize(tensors)),
             "adapter_config.json": write_durably(
-                staged / "adapter_config.json", _config_json(model, export.base.revision)
+                staged / "adapter_config.json", config_json(model.peft_config["default"], export.base.revision)
             ),
         }
         examples = probe_examples(export.data.validation or export.data.train)
@@ -109,18 +109,18 @@ def _unquantised(export: Export) -> Callable[[], PreTrainedModel] | None:
     return lambda: load_base(export.base, base.model_copy(update={"quantization": "none"}), torch.device("cpu"))
 
 
-def _serialize(tensors: Mapping[str, torch.Tensor]) -> bytes:
+def serialize(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """The bytes of adapter_model.safetensors."""
     data: bytes = safetensors.torch.save(dict(tensors), metadata={"format": "pt"})
     return data
 
 
-def _config_json(model: PeftModel, revision: str | None) -> bytes:
+def config_json(config: LoraConfig, revision: str | None) -> bytes:
     """adapter_config.json with what this adapter is, and nothing that any PEFT assumes anyway.
 
     A key that holds its default says nothing, and a PEFT from before the key refuses to load the adapter. Sets are
     sorted, so that equal adapters are equal bytes.
     """
-    config = model.peft_config["default"]
     chosen: dict[str, Any] = {**config.to_dict(), "inference_mode": True, "revision": revision}
     default = type(config)().to_dict()
     said = {key: value for key, value in chosen.items() if key in _ALWAYS_SAID or value != default.get(key)}
@@ -140,7 +140,7 @@ def _manifest(
         method=config.method,
         seed=config.seed,
         config_sha256=config.sha256(),
-        base=_base_record(export),
+        base=base_record(config.base, export.base),
         adapter=AdapterRecord(
             use_dora=config.use_dora,
             rank=config.adapter.rank,
@@ -161,13 +161,13 @@ def _manifest(
     )
 
 
-def _base_record(export: Export) -> BaseModelRecord:
-    base = export.config.base
+def base_record(base: BaseModelConfig, files: BaseModelFiles) -> BaseModelRecord:
+    """What the manifest says of the base."""
     return BaseModelRecord(
         name=base.model,
-        revision=export.base.revision,
-        architecture=str((read_config(export.base.directory).get("architectures") or ["unknown"])[0]),  # type: ignore[index]
-        **export.base.identity().model_dump(),
+        revision=files.revision,
+        architecture=str((read_config(files.directory).get("architectures") or ["unknown"])[0]),  # type: ignore[index]
+        **files.identity().model_dump(),
         dtype=base.dtype,
         quantization=base.quantization,
     )

@@ -49,38 +49,50 @@ def prove_export(
     """
     texts = [torch.tensor([example.input_ids], device=model.device) for example in examples]
     model.eval()
-    trained = [_logits(model, text) for text in texts]
+    trained = [logits_of(model, text) for text in texts]
     base = model.unload()
-    before = [_logits(base, text) for text in texts]
+    before = [logits_of(base, text) for text in texts]
     exported = PeftModel.from_pretrained(base, directory).eval()
-    after = [_logits(exported, text) for text in texts]
+    after = [logits_of(exported, text) for text in texts]
     for ours, theirs in zip(trained, after, strict=True):
         assert torch.equal(ours, theirs), "the exported adapter's logits differ from the trained model's plain path"
     if unquantised is not None:
         served = unquantised().eval()
         texts = [text.to(served.device) for text in texts]
-        before = [_logits(served, text) for text in texts]
+        before = [logits_of(served, text) for text in texts]
         adapted = PeftModel.from_pretrained(served, directory).eval()
-        after = [_logits(adapted, text) for text in texts]
+        after = [logits_of(adapted, text) for text in texts]
+    return as_probes(examples, tokenizer, before, after)
+
+
+def as_probes(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    before: Sequence[torch.Tensor],
+    after: Sequence[torch.Tensor],
+) -> tuple[Probe, ...]:
+    """The manifest's record of texts, from their logits [1, tokens, vocabulary] without and with the adapter."""
     return tuple(
         Probe(
             prompt=tokenizer.decode(example.input_ids[: example.boundary + 1]),
             token_ids=example.input_ids,
             prompt_tokens=example.boundary + 1,
-            base=_log_probabilities(without, text),
-            adapter=_log_probabilities(with_adapter, text),
+            base=_log_probabilities(without, example),
+            adapter=_log_probabilities(with_adapter, example),
         )
-        for example, text, without, with_adapter in zip(examples, texts, before, after, strict=True)
+        for example, without, with_adapter in zip(examples, before, after, strict=True)
     )
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, text: torch.Tensor) -> torch.Tensor:
+def logits_of(model: nn.Module, text: torch.Tensor) -> torch.Tensor:
+    """[1, tokens, vocabulary] of a text [1, tokens], no gradient kept."""
     logits: torch.Tensor = model(input_ids=text, attention_mask=torch.ones_like(text)).logits
     return logits
 
 
-def _log_probabilities(logits: torch.Tensor, text: torch.Tensor) -> tuple[float, ...]:
+def _log_probabilities(logits: torch.Tensor, text: Example) -> tuple[float, ...]:
     """Of each token after the first, given those before it."""
     log_probabilities = logits[0, :-1].float().log_softmax(dim=-1)
-    return tuple(log_probabilities.gather(1, text[0, 1:, None])[:, 0].tolist())
+    later = torch.tensor(text.input_ids[1:], device=logits.device)
+    return tuple(log_probabilities.gather(1, later[:, None])[:, 0].tolist())

@@ -46,11 +46,21 @@ def read_base(config: TrainConfig) -> Base:
         raise UserError(
             "base.attention: flash_attention_2 needs the package flash-attn", where="base.attention", fix="use sdpa"
         )
-    files = find_base(config.base.model, config.base.revision)
-    shape = read_shape(files.directory, trust_remote_code=config.base.trust_remote_code)
-    check_fit(shape, config)
+    base = read_any_base(config.base)
+    check_fit(base.shape, config)
+    return base
+
+
+def read_any_base(config: BaseModelConfig) -> Base:
+    """A base model, whatever is to be done with it.
+
+    Raises:
+        UserError: it cannot be had, its weight files are not its own, or its tokenizer is of no use.
+    """
+    files = find_base(config.model, config.revision)
+    shape = read_shape(files.directory, trust_remote_code=config.trust_remote_code)
     require_matching(shape.skeleton, files.directory)
-    tokenizer = load_tokenizer(files, trust_remote_code=config.base.trust_remote_code)
+    tokenizer = load_tokenizer(files, trust_remote_code=config.trust_remote_code)
     _require_embedded(tokenizer, shape, files)
     return Base(files, shape, tokenizer)
 
