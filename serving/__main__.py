@@ -17,6 +17,10 @@ def main(argv: list[str]) -> int:
         from serving.verify.signature import sign
 
         return sign(argv[1:])
+    if argv[:1] == ["export"]:
+        from serving.export.command import main as export
+
+        return export(argv[1:])
     return serve(parse_serve_options(argv))
 
 

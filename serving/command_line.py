@@ -54,7 +54,8 @@ def serve_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving",
         description="Verifies adapters, starts vLLM, attests that each adapter is live, and only then lets clients in.",
-        epilog="python -m serving bench RUN --against RUN2 measures what an adapter costs; python -m serving sign RUN signs it. "
+        epilog="python -m serving bench RUN --against RUN2 measures what an adapter costs; python -m serving sign RUN signs it; "
+        "python -m serving export RUN writes it for other servers. "
         "Exit codes: 2 refused, with the reason; 1 vLLM died; 130 Ctrl-C; 143 SIGTERM.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory, such as runs/quickstart-lora")

@@ -31,23 +31,23 @@ PAGES = sorted(
 GENERATED = {"configuration.md", "documents.md"}
 PROSE = [page for page in PAGES if page.name not in GENERATED]
 SUBCOMMANDS = {
-    "trainer": {"plan", "bench", "study", "make-base", "make-tasks"},
+    "trainer": {"plan", "show", "bench", "import-base", "adopt", "push", "study", "make-base", "make-tasks"},
     "evaluator": {"gate", "compare", "report", "agree"},
-    "serving": {"bench", "sign", "verify"},
+    "serving": {"bench", "sign", "export", "verify"},
     "studies": {"analyse", "prepare", "make-base", "make-tasks", "make-messages"},
     "schemas": {"export", "docs"},
 }
 PACKAGES = "|".join(SUBCOMMANDS)
 # What a test cannot run in seconds, and why.
 EXPENSIVE = {
-    r"-m trainer (?!plan)": "trains or times for minutes",
+    r"-m trainer (?!(plan|show)\b)": "trains or times for minutes",
     r"-m evaluator (?!(gate|compare|report)\b)": "needs a trained run and a model to score",
     r"-m serving\b": "starts vLLM",
     r"-m studies (?!.*(--plan|--help))": "trains, or makes a base for minutes",
 }
 # A word of capitals stands for the reader's own.
 PLACEHOLDER = re.compile(
-    r"\b(RUN\d?|CONFIG|DIR|FILE|NAME|SOURCE|KEYFILE|POLICY|REPORT)\b|<|\.\.\.|my_records|chats\.jsonl|runs/"
+    r"\b(RUN\d?|CONFIG|DIR|FILE|ADAPTER|BASE|REPO|NAME|SOURCE|KEYFILE|POLICY|REPORT)\b|<|\.\.\.|my_records|chats\.jsonl|runs/"
 )
 
 
@@ -68,8 +68,8 @@ QUICK = [one for one in COMMANDS if not PLACEHOLDER.search(one) and not any(re.s
 @cache
 def options_of(package: str, subcommand: str) -> frozenset[str]:
     """Every option that the command's own help lists."""
-    if package == "trainer" and subcommand in ("", "plan"):
-        return frozenset(re.findall(r"--[\w.-]+", option_help())) | {"--overwrite", "--help"}
+    if package == "trainer" and subcommand in ("", "plan", "show"):
+        return frozenset(re.findall(r"--[\w.-]+", option_help())) | {"--overwrite", "--help", "--examples"}
     main = import_module(f"{package}.__main__").main
     with redirect_stdout(StringIO()) as output, suppress(SystemExit):
         main([*([subcommand] if subcommand else []), "--help"])
@@ -102,13 +102,14 @@ def test_every_option_named_in_the_prose_exists(page):
     others = {"--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--master-port", "--entrypoint"}
     others |= {
         "--generation-config",
+        "--lora",
         "--rm",
         "--no-deps",
         "--profile",
         "--volumes",
         "--force",
         "--quiet",
-    }  # vLLM's, docker's and torchrun's
+    }  # vLLM's, llama.cpp's, docker's and torchrun's
     text = re.sub(r"^.*(docker compose|torchrun|openssl|kubectl).*$", "", page.read_text(), flags=re.MULTILINE)
     named = {word.rstrip(".") for word in re.findall(r"(?<![\w-])--[a-zA-Z][\w.-]*", text) if not word.endswith("-")}
     assert named - ours - others - {"--section.key"} == set()

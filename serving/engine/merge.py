@@ -44,32 +44,36 @@ def merged_model(candidate: Candidate, dtype: Dtype, cache: Path) -> tuple[Path,
     Raises:
         UserError: merging failed, or stored weights are not those that were merged.
     """
-    manifest = candidate.adapter.manifest
     base = candidate.base_identity.model_dump_json()
     identity = "\0".join((candidate.adapter.manifest_sha256, base, dtype, "merge 2"))
     target = cache / "merged" / hashlib.sha256(identity.encode()).hexdigest()
 
     def merge(staged: Path) -> None:
-        line = [
-            sys.executable,
-            "-m",
-            "serving.engine.merge",
-            str(candidate.stored.resolve()),
-            str(candidate.base),
-        ]
-        finished = subprocess.run([*line, str(staged), dtype], capture_output=True, text=True)
-        if finished.returncode:
-            raise UserError(
-                f"merging {manifest.name} failed:\n{finished.stderr[-2000:]}",
-                where=candidate.adapter.directory,
-                fix="merging in float32 needs 4 bytes of memory per parameter of the base; free some, or report the error",
-            )
+        merge_apart(candidate, staged, dtype)
 
     place(target, merge)
     parity = MergeParity.model_validate_json((target / PARITY_FILE).read_bytes())
     if weights_fingerprint(target) != parity.weights_sha256:
         raise UserError("the stored merged weights were changed", where=target, fix="delete that directory")
     return target, parity
+
+
+def merge_apart(candidate: Candidate, directory: Path, dtype: Dtype) -> MergeParity:
+    """Merges in a process of its own, into a directory that is there and empty.
+
+    Raises:
+        UserError: merging failed.
+    """
+    manifest = candidate.adapter.manifest
+    line = [sys.executable, "-m", "serving.engine.merge", str(candidate.stored.resolve()), str(candidate.base)]
+    finished = subprocess.run([*line, str(directory), dtype], capture_output=True, text=True)
+    if finished.returncode:
+        raise UserError(
+            f"merging {manifest.name} failed:\n{finished.stderr[-2000:]}",
+            where=candidate.adapter.directory,
+            fix="merging in float32 needs 4 bytes of memory per parameter of the base; free some, or report the error",
+        )
+    return MergeParity.model_validate_json((directory / PARITY_FILE).read_bytes())
 
 
 def merge_into(adapter: Path, base: Path, target: Path, dtype: Dtype) -> MergeParity:
