@@ -45,7 +45,7 @@ def write_base(directory: Path, family: str, tokenizer_of: Path) -> Path:
     config = AutoConfig.for_model(
         kind,
         **{
-            "vocab_size": len(tokenizer),
+            "vocab_size": len(tokenizer) + 8,  # Qwen2's tokenizer adds a token
             "hidden_size": 64,
             "intermediate_size": 96,
             "num_hidden_layers": 4,

@@ -5,51 +5,67 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from schemas.errors import UserError
 from schemas.training.adapter_manifest import AdapterManifest
 from serving.export.gguf_adapter import interleaved, write_gguf_adapter
 from tests.adapter_runs import AdapterShape, write_adapter_run
-from tests.trainer.import_base.gguf_files import tiny_llama, write_gguf
+from tests.trainer.families import write_base
+from tests.trainer.import_base.gguf_files import write_gguf
 
 WORDS = ["please", "answer", "following", "question", "with", "true", "false", "golden", "number", "even", "correct"]
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> tuple[Path, Path]:
-    """A base as a directory, and as a GGUF file."""
-    directory = tmp_path_factory.mktemp("llama")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    model = tiny_llama(len(tokenizer))
-    model.save_pretrained(directory / "base")
-    tokenizer.save_pretrained(directory / "base")
-    return directory / "base", write_gguf(directory / "base.gguf", model, tiny_base)
+# Of each family: llama.cpp's architecture. Llama's and Mistral's queries and keys have their halves interleaved there.
+ARCHITECTURES = {"SmolLM2": "llama", "Mistral": "llama", "Qwen2": "qwen2", "Qwen3": "qwen3"}
 
 
-def test_llama_cpp_computes_with_it_what_peft_does(llama: tuple[Path, Path], tmp_path: Path) -> None:
-    base, base_file = llama
+def base_tensors(model: PreTrainedModel, architecture: str) -> dict[str, np.ndarray[Any, Any]]:
+    """The base's weights under GGUF's names, as llama.cpp's own converter writes them."""
+    config, found = model.config, {}
+    kind = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
+    names = gguf.get_tensor_name_map(kind, config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        value = weight.numpy()
+        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
+        if heads and architecture == "llama":
+            value = value.reshape(heads, 2, -1, value.shape[1]).swapaxes(1, 2).reshape(value.shape)
+        found[str(names.get_name(name, try_suffixes=(".weight", ".bias")))] = value
+    if config.tie_word_embeddings:
+        del found["output.weight"]
+    return found
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_llama_cpp_computes_with_it_what_peft_does(family: str, tiny_base: Path, tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", family, tiny_base)
+    bare = AutoModelForCausalLM.from_pretrained(base).eval()
+    base_file = write_gguf(
+        tmp_path / "base.gguf", bare, tiny_base, base_tensors(bare, ARCHITECTURES[family]), ARCHITECTURES[family]
+    )
     run = write_adapter_run(tmp_path / "run", base, AdapterShape(rank=4, alpha=6.0, targets=LINEAR, spread=0.05))
-    assert write_gguf_adapter(run.adapter, AdapterManifest.read(run.manifest), base, tmp_path / "a.gguf") == 28
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), run.adapter).eval()
+    assert write_gguf_adapter(run.adapter, AdapterManifest.read(run.manifest), base, tmp_path / "a.gguf") == 56
+    model = PeftModel.from_pretrained(bare, run.adapter).eval()
     tokenizer, compared, moved = AutoTokenizer.from_pretrained(base), 0, 0.0
     for prompt, theirs in next_tokens(base_file, tmp_path / "a.gguf").items():
         ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
         with torch.no_grad():
             ours = model(ids).logits[0, -1].log_softmax(-1)
             with model.disable_adapter():
-                bare = model(ids).logits[0, -1].log_softmax(-1)
+                before = model(ids).logits[0, -1].log_softmax(-1)
         for token, logprob in theirs.items():
-            assert float(ours[token]) == pytest.approx(logprob, abs=0.02)
-            moved = max(moved, abs(float(bare[token]) - logprob))
+            assert float(ours[token]) == pytest.approx(logprob, abs=0.03)
+            moved = max(moved, abs(float(before[token]) - logprob))
             compared += 1
-    assert compared >= 20
-    assert moved > 0.5  # without the adapter it would not fit
+    assert compared >= 15
+    assert moved > 0.3  # without the adapter it would not fit
 
 
 def next_tokens(base: Path, adapter: Path) -> dict[str, dict[int, float]]:
