@@ -11,8 +11,6 @@ from schemas.errors import UserError
 from schemas.evaluation.eval_report import EvalReport
 from schemas.run_directory import RunDirectory
 
-_SOURCE = "evaluation report of this run, sha256 {}"
-
 
 def read_reports(run: RunDirectory, manifest_sha256: str) -> list[tuple[EvalReport, Path]]:
     """Every report of the run, by suite, once it is of the adapter that is there now.
@@ -49,7 +47,7 @@ def eval_results(report: EvalReport, sha256: str) -> Iterator[EvalResult]:
                 "items": score.total,
                 "unparsed": score.unparsed,
                 "interval_95": [round(score.interval.low, 6), round(score.interval.high, 6)],
+                "report_sha256": sha256,
             },
             verified=False,
-            source_name=_SOURCE.format(sha256[:16]),
         )

@@ -20,6 +20,7 @@ def test_each_task_is_a_result_with_its_items_and_its_interval(scored: RunDirect
     assert results[0].metric_value == pytest.approx(score.score, abs=1e-6)
     assert results[0].dataset_args == {
         "items": 40, "unparsed": 0, "interval_95": [round(score.interval.low, 6), round(score.interval.high, 6)],
+        "report_sha256": sha256_of(path),
     }  # fmt: skip
 
 
