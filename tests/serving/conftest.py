@@ -16,9 +16,6 @@ import pytest
 from schemas.adapter_reader import read_adapter
 from schemas.evaluation.eval_report import AdapterReference, Interval
 from schemas.evaluation.verdict import CheckResult, Evidence, PolicyReference, Verdict
-from schemas.run_directory import RunDirectory
-from tests.trainer.adopt.foreign_adapters import save, train_a_little
-from trainer.__main__ import main as train
 
 API_KEY = "a-key-that-only-these-tests-know"
 
@@ -112,14 +109,13 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def served_runs(tmp_path_factory, tiny_base, adapter_runs, give_verdict):
-    """An Echo-LoRA adapter and one of another rank that was adopted from PEFT, both passed by the gate."""
+    """An Echo-LoRA adapter and a plain one of another rank, both passed by the gate."""
     root = tmp_path_factory.mktemp("served")
-    echo = adapter_runs.write_adapter_run(root / "echo", tiny_base, adapter_runs.AdapterShape(method="echo_lora"))
-    settings = {"r": 20, "lora_alpha": 2, "target_modules": ["q_proj", "v_proj"], "use_rslora": True}
-    came = save(train_a_little(tiny_base, settings), root / "came", {})
-    words = ["adopt", str(came), "--base", str(tiny_base), "--runs", str(root), "--name", "plain", "--device", "cpu"]
-    assert train(words) == 0
-    runs = [echo, RunDirectory(root / "plain")]
+    shapes = {
+        "echo": adapter_runs.AdapterShape(method="echo_lora"),
+        "plain": adapter_runs.AdapterShape(rank=20, seed=1, targets=("q_proj", "v_proj")),
+    }
+    runs = [adapter_runs.write_adapter_run(root / name, tiny_base, shape) for name, shape in shapes.items()]
     for run in runs:
         give_verdict(run)
     return runs
