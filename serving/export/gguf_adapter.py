@@ -22,7 +22,7 @@ from schemas.training.adapter_manifest import AdapterManifest
 
 Values = NDArray[np.float32]
 # transformers' model_type, and llama.cpp's name for the architecture; what is not here was not held against llama.cpp.
-_ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+_ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2"}
 _INTERLEAVED = ("llama", "mistral")
 _PREFIX, _SIDES = "base_model.model.", {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}
 

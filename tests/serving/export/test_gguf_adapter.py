@@ -25,7 +25,7 @@ LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 
 # Of each family: llama.cpp's architecture. Llama's and Mistral's queries and keys have their halves interleaved there.
 SPARE = 8  # rows of the embedding without a token
-ARCHITECTURES = {"SmolLM2": "llama", "Mistral": "llama", "Qwen2": "qwen2", "Qwen3": "qwen3"}
+ARCHITECTURES = {"SmolLM2": "llama", "Mistral": "llama", "Qwen2": "qwen2"}
 
 
 def base_tensors(model: PreTrainedModel, architecture: str) -> dict[str, np.ndarray[Any, Any]]:
