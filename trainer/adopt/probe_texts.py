@@ -14,7 +14,7 @@ from schemas.prompt import TEMPLATES, TemplateName
 from schemas.training.train_config import DataConfig
 from trainer.data.sources import load_sources
 from trainer.data.tokenization import Example, make_examples
-from trainer.export.reference_logprobs import PROBES
+from trainer.export.reference_logprobs import probe_examples
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -37,7 +37,7 @@ def probe_texts(
     data: Path | None,
     window: int | None,
 ) -> list[Example]:
-    """Eight texts or fewer, each a prompt and an answer.
+    """The texts, each a prompt and an answer.
 
     Args:
         adapted: the base with the adapter, which answers where no data are given.
@@ -52,7 +52,7 @@ def probe_texts(
     template = template or ("chat" if tokenizer.chat_template else "plain")
     if data is not None:
         return _of_rows(data, tokenizer, template, window)
-    prompts = [_prompt(question, tokenizer, template) for question in QUESTIONS[:PROBES]]
+    prompts = [_prompt(question, tokenizer, template) for question in QUESTIONS]
     if any(not ids for ids in prompts):
         raise UserError("the chat template writes an empty prompt", where="--template", fix="name another template")
     return [_answered(adapted, ids, tokenizer) for ids in prompts]
@@ -63,7 +63,8 @@ def _of_rows(
 ) -> list[Example]:
     form = {"format": "messages"} if template == "chat" else {"template": template}
     settings = DataConfig.model_validate({"train": [str(data)], "max_length": _LONGEST, **form})
-    return make_examples(load_sources(settings), tokenizer, settings, window=window, quiet=True).kept[:PROBES]
+    kept = make_examples(load_sources(settings), tokenizer, settings, window=window, quiet=True).kept
+    return list(probe_examples(kept))
 
 
 def _prompt(question: str, tokenizer: PreTrainedTokenizerBase, template: TemplateName) -> list[int]:
