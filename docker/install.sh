@@ -18,7 +18,8 @@ wheels=${PIP_FIND_LINKS:-$("$python" -m pip config list 2>/dev/null | sed -n "s/
 case $accel in
     cpu) torch="torch==2.13.0+cpu" vllm="$root/docker/vllm_cpu" from="--torch-backend cpu"
          if [ -n "$wheels" ]; then from="--find-links $wheels"; fi ;;
-    cuda) torch="torch==2.13.0" vllm="vllm==0.32.0" from="--torch-backend auto" ;;
+    # Not `auto`, which asks the driver: a machine that builds an image may have none, and would get the CPU's torch.
+    cuda) torch="torch==2.13.0" vllm="vllm==0.32.0" from="--torch-backend cu130" ;;
     *) echo "install: unknown accelerator '$accel'; use cpu or cuda" >&2; exit 2 ;;
 esac
 
@@ -40,3 +41,7 @@ cd "$root"
 # shellcheck disable=SC2086  # the optional arguments are meant to split
 "$python" -m uv pip install --quiet --python "$python" --link-mode copy --compile-bytecode $from \
     --constraint "requirements-$accel.txt" $torch $packages --editable ".[$extras]"
+
+if [ "$accel" = cuda ]; then
+    "$python" -c 'import sys, torch; sys.exit(None if torch.version.cuda else f"install: torch {torch.__version__} is no CUDA build")'
+fi

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("supply_chain", ROOT / "docker/supply_chain.py")
@@ -74,3 +77,20 @@ def test_actions_are_pinned_by_commit():
         used = re.findall(r"uses: (\S+)", workflow.read_text())
         assert used
         assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one) for one in used)
+
+
+def test_an_environment_for_gpus_gets_torchs_build_for_the_cuda_of_its_pins():
+    """And no other: `auto` would look for a driver, which a machine that builds an image need not have."""
+    backend = re.search(r"--torch-backend (cu\d+)", (ROOT / "docker/install.sh").read_text()).group(1)
+    runtime = re.search(
+        r"^nvidia-cuda-runtime==(\d+)\.(\d+)", (ROOT / "requirements-cuda.txt").read_text(), re.MULTILINE
+    )
+    assert backend == "cu" + "".join(runtime.groups())
+
+
+def test_an_environment_whose_torch_has_no_cuda_is_refused_where_gpus_are_meant():
+    """The line that ends docker/install.sh, run on this machine's torch."""
+    check = re.search(r"-c '(import sys, torch;.*)'", (ROOT / "docker/install.sh").read_text()).group(1)
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == (0 if torch.version.cuda else 1)
+    assert bool(torch.version.cuda) or "is no CUDA build" in done.stderr

@@ -135,6 +135,8 @@ def _saved_bytes(base: PreTrainedModel, config: TrainConfig, micro_batch: int, t
     base.to(getattr(torch, config.base.dtype)).requires_grad_(False)
     with torch.device("meta"):
         model = attach_adapter(base, config.model_copy(update={"method": "lora"})).train()
+    if config.training.autocast == config.base.dtype == "bfloat16":
+        model.to(torch.bfloat16)  # the adapter computes in what autocast casts to, and nothing is cast for it
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     saved: dict[int, torch.Tensor] = {}
 

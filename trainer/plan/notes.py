@@ -43,6 +43,16 @@ def config_notes(config: TrainConfig, *, total: int, window: int | None) -> list
         notes.append(
             f"data.max_length is {config.data.max_length}, the base's window is {window} tokens: longer examples are left out"
         )
+    if config.base.dtype == "float16":
+        notes.append(
+            "base.dtype is float16, in which gradients below 6e-8 become zero: bfloat16 has float32's range and the same size"
+        )
+    echo = config.echo_path
+    if echo is not None and echo.implementation == "shared_prefix" and config.base.attention != "sdpa":
+        notes.append(
+            f"base.attention is {config.base.attention}, which keeps its keys to itself: an echo step runs every sample twice "
+            "where with sdpa it runs the answers again"
+        )
     return notes
 
 

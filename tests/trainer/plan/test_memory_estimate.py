@@ -6,12 +6,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig
 
 from schemas.training.train_config import TrainConfig
 from trainer.model.base_shape import read_shape
+from trainer.model.lora_forward import adapted_modules
 from trainer.model.peft_adapter import attach_adapter
 from trainer.plan.memory_estimate import footprint
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "autocast"), [("float32", "none"), ("bfloat16", "none"), ("bfloat16", "bfloat16")])
+def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str, autocast: str) -> None:
     shape = LlamaConfig(
         vocab_size=64,
         hidden_size=128,
@@ -21,7 +22,14 @@ def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) ->
         num_key_value_heads=2,
     )
     config = TrainConfig.parse(
-        {"name": "x", "method": "lora", "base": {"model": "x", "dtype": dtype}, "data": {"train": ["x.json"]}}, where=""
+        {
+            "name": "x",
+            "method": "lora",
+            "base": {"model": "x", "dtype": dtype},
+            "data": {"train": ["x.json"]},
+            "training": {"autocast": autocast},
+        },
+        where="",
     )
     needs = footprint(read_shape(shape), config, micro_batch=4, tokens=64)
     [estimated] = [amount for item, amount in needs.memory.items() if item.startswith("activations")]
@@ -35,7 +43,10 @@ def test_estimated_activations_are_what_a_real_forward_pass_keeps(dtype: str) ->
             kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    for adapted in adapted_modules(model, base.model.layers):
+        adapted.module.cast_input_dtype_enabled = autocast == "none"  # as in a pass
+    casts = torch.autocast("cpu", torch.bfloat16, enabled=autocast == "bfloat16")
+    with casts, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         outputs = base.model(
             input_ids=torch.ones(4, 64, dtype=torch.int64), attention_mask=torch.ones(4, 64), use_cache=False
         )

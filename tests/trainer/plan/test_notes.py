@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import UserError
-from schemas.training.train_config import TrainConfig
+from schemas.training.train_config import BaseModelConfig, EchoConfig, TrainConfig
 from trainer.plan.notes import config_notes, refuse_idle
 
 
@@ -25,6 +25,27 @@ def test_examples_longer_than_the_bases_window_are_said_to_be_left_out() -> None
     [note] = config_notes(config(warmup_steps=0), total=9, window=512)
     assert "window is 512 tokens" in note
     assert config_notes(config(warmup_steps=0), total=9, window=4096) == []
+
+
+def test_an_attention_with_which_the_echo_costs_a_whole_pass_is_said() -> None:
+    flash, sdpa = (
+        config(warmup_steps=0).model_copy(
+            update={
+                "method": "echo_lora",
+                "echo": EchoConfig(),
+                "base": BaseModelConfig(model="x", attention=attention),
+            }
+        )
+        for attention in ("flash_attention_2", "sdpa")
+    )
+    [note] = config_notes(flash, total=9, window=None)
+    assert "runs every sample twice" in note
+    assert config_notes(sdpa, total=9, window=None) == []
+
+
+def test_float16_is_said_to_lose_small_gradients() -> None:
+    half = config(warmup_steps=0).model_copy(update={"base": BaseModelConfig(model="x", dtype="float16")})
+    assert "become zero" in config_notes(half, total=9, window=None)[0]
 
 
 @pytest.mark.parametrize(
