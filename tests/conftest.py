@@ -160,3 +160,13 @@ def _tokenizer(records: list[dict[str, str]]) -> Any:
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests counted, such as launches against a budget; with several workers, too."""
+    passed = terminalreporter.getreports("passed")
+    lines = [value for report in passed for name, value in report.user_properties if name == "counted"]
+    if lines:
+        terminalreporter.section("counted")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -124,7 +124,8 @@ class TrainingConfig(Section):
     batch_size: Positive = 16
     """Samples per optimizer step, over all processes and micro-batches."""
     micro_batch_size: Positive | None = None
-    """Samples per forward pass and process; None takes batch_size divided by the processes. Changes memory, not the loss."""
+    """Most samples per forward pass and process; None allows batch_size divided by the processes. With group_by_length
+    fewer share a pass where that saves more padding than another pass costs. Changes time and memory, not the loss."""
     learning_rate: PositiveFloat | dict[Method, PositiveFloat] = 3e-4
     """Peak learning rate of AdamW; a mapping gives each method its own, so that one file serves all four."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -162,7 +163,10 @@ class TrainingConfig(Section):
 
 
 def in_first_words(config: dict[str, Any]) -> dict[str, Any]:
-    """A config's plain data in the words of version 1: what it is hashed in, so that a hash outlives changes of words."""
+    """A config's plain data in the words of version 1: what it is hashed in, so that a hash outlives changes of words.
+
+    A key that came later is left out where it has its default, which is what was done before there was a key.
+    """
     renamed = change_at(config, "echo", echo_in_first_words)
     first: dict[str, Any] = change_at(renamed, "schema_version", lambda _: "1")
     return first

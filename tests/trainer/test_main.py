@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from schemas.errors import Diverged, UserError
 from schemas.run_directory import RunDirectory
@@ -125,7 +126,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
 ) -> None:
     config = training_runs.make_config(tmp_path, tiny_base, records)
     norms = iter([1.0, 1.0, 1.0, 1.0, float("nan")])
-    monkeypatch.setattr(Loop, "_clip", lambda loop: next(norms))
+    monkeypatch.setattr(Loop, "_clip", lambda loop: torch.tensor(next(norms)))
     with pytest.raises(Diverged, match="not finite at step 5"):
         training_runs.run(config)
     found, skipped = newest_checkpoint(tmp_path / "runs" / "run" / "checkpoints")

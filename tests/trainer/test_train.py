@@ -76,7 +76,7 @@ def test_a_config_enters_each_room_about_once(
 
 @pytest.mark.parametrize("method", ["echo_lora", "echo_dora"])
 @pytest.mark.parametrize("implementation", ["two_pass", "shared_prefix"])
-def test_an_echo_step_crosses_at_most_twelve_files(
+def test_the_gradient_of_an_echo_step_crosses_at_most_twelve_files(
     tmp_path: Path,
     tiny_base: Path,
     records: list[dict[str, str]],
@@ -85,15 +85,15 @@ def test_an_echo_step_crosses_at_most_twelve_files(
     method: str,
     implementation: str,
 ) -> None:
-    take, crossed = Loop.take, set[str]()
+    accumulate, crossed = Loop._accumulate, set[str]()
 
-    def traced(loop: Loop, step: int) -> Any:
+    def traced(loop: Loop, of: Any) -> Any:
+        assert loop.routes is not None
+        assert loop.routes[of.step].echo_on
         with calls(lambda frame: crossed.add(file_of(frame))):
-            report = take(loop, step)
-        assert report.echo_on
-        return report
+            return accumulate(loop, of)
 
-    monkeypatch.setattr(Loop, "take", traced)
+    monkeypatch.setattr(Loop, "_accumulate", traced)
     echo = {"bottleneck": 8, "routing": {"start": 1.0, "end": 1.0}, "implementation": implementation}
     changes = {"method": method, "echo": echo, "training__max_steps": 2}
     training_runs.run(training_runs.make_config(tmp_path, tiny_base, records[:28], **changes))

@@ -23,6 +23,7 @@ from torch import Tensor
 from trainer.data.suffix import Suffix
 from trainer.data.tokenization import Example
 
+_ROWS = ("supervised_rows", "boundary_rows", "suffix", "in_whole_pass", "in_suffix")
 IGNORED = -100  # label of a token that is not under the loss (transformers' convention)
 
 
@@ -114,8 +115,10 @@ class Batch:
         """The same batch on another device, with the rows that were found here."""
         tensors = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
         moved = replace(self, **tensors)
-        for name in ("supervised_rows", "boundary_rows", "suffix", "in_whole_pass", "in_suffix"):
-            moved.__dict__[name] = getattr(self, name).to(device)
+        for name in _ROWS:
+            rows: Tensor | Suffix | PairedRows = getattr(self, name)
+            on_device = rows.to(device, non_blocking=True) if isinstance(rows, Tensor) else rows.to(device)
+            moved.__dict__[name] = on_device
         return moved
 
 
@@ -138,7 +141,10 @@ def collate(examples: Sequence[Example], *, pad_token_id: int, loss_on: Literal[
     under_loss[:, 0] = False  # nothing stands before the first token to predict it from
     labels = torch.where(under_loss, input_ids, IGNORED)
     boundaries = torch.tensor([example.boundary for example in examples])
-    return Batch(input_ids, attention_mask, labels, completion_mask, boundaries)
+    batch = Batch(input_ids, attention_mask, labels, completion_mask, boundaries)
+    for name in _ROWS:  # now, in the thread that collates
+        getattr(batch, name)
+    return batch
 
 
 def filler(example: Example, *, pad_token_id: int) -> Batch:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from schemas.training.train_config import TrainConfig, TrainingConfig
 from trainer.data.batch import Batch, collate, filler
+from trainer.data.micro_batches import micro_batches
 from trainer.data.tokenization import Example
 
 
@@ -32,6 +33,8 @@ class StepBatches:
     """Of the launch."""
     rank: int = 0
     """This process among them."""
+    pass_tokens: int = 32
+    """What a forward and backward pass costs besides its tokens, in tokens; see `pass_tokens`."""
     lengths: list[int] = field(init=False)
     """Tokens of each example."""
     supervised: list[int] = field(init=False)
@@ -42,8 +45,8 @@ class StepBatches:
         self.supervised = [example.supervised_tokens(self._loss_on) for example in self.examples]
 
     @property
-    def micro_batch_size(self) -> int:
-        """Samples per forward pass of one process."""
+    def most(self) -> int:
+        """Most samples per forward pass of one process."""
         training = self.config.training
         return training.micro_batch_size or max(1, -(-training.batch_size // self.processes))
 
@@ -57,10 +60,12 @@ class StepBatches:
         parts = micro_batches(
             samples,
             self.lengths,
-            size=self.micro_batch_size,
+            most=self.most,
+            pass_tokens=self.pass_tokens,
             processes=self.processes,
             rank=self.rank,
             by_length=self.config.training.group_by_length,
+            in_company=self._in_company,
         )
         for part in parts:
             yield self._batch(part)
@@ -76,6 +81,11 @@ class StepBatches:
         return sum(self.lengths[sample] for sample in samples), sum(self.supervised[sample] for sample in samples)
 
     @property
+    def _in_company(self) -> bool:
+        """Whether samples are given each other's echo: `content: shuffled` in training, the manipulation check in all echo runs."""
+        return self.config.echo_path is not None
+
+    @property
     def _loss_on(self) -> Literal["answers", "all"]:
         return self.config.data.loss_on
 
@@ -88,10 +98,26 @@ def batches_of(
     *,
     processes: int,
     rank: int,
+    pass_tokens: int,
 ) -> tuple[StepBatches, StepBatches | None]:
     """A run's training and validation batches for one process; None without validation examples."""
-    batches, held = (StepBatches(one, config, pad_token_id, processes, rank) for one in (train, validation))
+    batches, held = (
+        StepBatches(one, config, pad_token_id, processes, rank, pass_tokens) for one in (train, validation)
+    )
     return batches, held if validation else None
+
+
+def pass_tokens(device: str, parameters: int) -> int:
+    """What a forward and backward pass costs besides its tokens, in tokens.
+
+    On a CPU it reads the weights once more, whatever their size: about 30 tokens' time. On a GPU it launches thousands of
+    kernels, some 20 ms in which an H100 computes 250 tokens of an 8B model (estimated, not measured), and more of a smaller one.
+
+    Args:
+        device: the type of the training device, `cpu` or `cuda`.
+        parameters: of the model.
+    """
+    return 32 if device == "cpu" else max(64, 2 * 10**12 // parameters)
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -117,23 +143,3 @@ def _permutation(samples: int, seed: int, epoch: int) -> tuple[int, ...]:
     order = list(range(samples))
     random.Random(f"order-{seed}-{epoch}").shuffle(order)  # noqa: S311 not for secrets
     return tuple(order)
-
-
-def micro_batches(
-    samples: Sequence[int], lengths: Sequence[int], *, size: int, processes: int, rank: int, by_length: bool
-) -> list[list[int]]:
-    """One process's share of a step: as many micro-batches as every other process has, possibly empty ones.
-
-    Args:
-        samples: the step's samples.
-        lengths: tokens of every sample, by its index.
-        size: most samples in a micro-batch.
-        processes: number of processes.
-        rank: this process.
-        by_length: samples of similar length share a micro-batch, and micro-batches of similar length run at the same
-            time on all processes.
-    """
-    ordered = sorted(samples, key=lambda sample: (-lengths[sample], sample)) if by_length else list(samples)
-    count = math.ceil(len(ordered) / (size * processes)) * processes
-    edges = [len(ordered) * part // count for part in range(count + 1)]
-    return [ordered[edges[part] : edges[part + 1]] for part in range(rank, count, processes)]

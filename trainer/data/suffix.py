@@ -24,6 +24,8 @@ class Suffix:
     """Columns of the longest prompt before its boundary."""
     rows: Tensor
     """[P] int64: the rows in B x S."""
+    slots: Tensor
+    """[B x S] int64: for each row of B x S its place among the P; 0 where nothing runs."""
     sources: Tensor
     """[P] int64: the same rows in the B x T of a whole pass."""
     columns: Tensor
@@ -49,7 +51,9 @@ class Suffix:
         places = torch.full((samples * columns,), -1, device=sources.device)
         places[sources] = torch.arange(len(sources), device=sources.device)
         rows = sample * longest + column - boundaries_B[sample]
-        return cls((samples, longest), int(boundaries_B.max()), rows, sources, column, places, boundaries_B)
+        slots = torch.zeros(samples * longest, dtype=torch.int64, device=rows.device)
+        slots[rows] = torch.arange(len(rows), device=rows.device)
+        return cls((samples, longest), int(boundaries_B.max()), rows, slots, sources, column, places, boundaries_B)
 
     def to(self, device: torch.device) -> Suffix:
         """The same on another device."""
@@ -61,11 +65,9 @@ class Suffix:
         return values_BT.flatten(0, 1).index_select(0, self.sources)[None]
 
     def unpack_heads(self, packed_1HPh: Tensor) -> Tensor:
-        """[B, H, S, h] of packed rows; zeros where nothing ran, which no row that ran attends to."""
-        samples, columns = self.shape
+        """[B, H, S, h] of packed rows; where nothing ran stands another row, which no row that ran attends to."""
         rows_PHh = packed_1HPh[0].transpose(0, 1)
-        padded = rows_PHh.new_zeros(samples * columns, *rows_PHh.shape[1:]).index_copy(0, self.rows, rows_PHh)
-        return padded.view(samples, columns, *rows_PHh.shape[1:]).transpose(1, 2)  # [B S, H, h] -> [B, H, S, h]
+        return rows_PHh.index_select(0, self.slots).view(*self.shape, *rows_PHh.shape[1:]).transpose(1, 2)
 
     def pack_heads(self, attended_BNGSh: Tensor) -> Tensor:
         """[1, P, H, h]: the rows that ran."""

@@ -79,7 +79,7 @@ def build_objective(model: PeftModel, config: TrainConfig, edges: Edges = NO_EDG
             base can lack, where the model's shape was read.
     """
     base = model.get_base_model()
-    layers = decoder_layers(base)
+    layers, device = decoder_layers(base), next(base.parameters()).device
     listen_to_passes(layers)
     if config.training.gradient_checkpointing:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -88,7 +88,7 @@ def build_objective(model: PeftModel, config: TrainConfig, edges: Edges = NO_EDG
     if echo.content != "none":
         targets = [module for module in adapted if module.layer in target_layers(echo, depth)]
         width = base.config.get_text_config().hidden_size
-        injector = EchoPath(echo, targets, width, config.seed).to(next(base.parameters()).device)
+        injector = EchoPath(echo, targets, width, config.seed).to(device)
     compares = bool(echo.distillation.representations)
     reason = attend_by_ours(base, depth)
     if reason is not None:  # it makes masks of its own, with which cuDNN's gradients can be NaN (pytorch#196678)

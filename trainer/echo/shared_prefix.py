@@ -23,10 +23,10 @@ from transformers.masking_utils import sdpa_mask
 
 from trainer.data.batch import Batch
 from trainer.data.suffix import Suffix
-from trainer.echo import suffix_attention
 from trainer.echo.chunked_loss import RowLosses, paired_losses
 from trainer.echo.layer_pass import Forwards, LayerPass, Norms, Paths, receivers_of, run_layers, whole_pass
 from trainer.echo.state_distillation import representation_gap
+from trainer.echo.suffix_attention import way_to_attend
 
 ATTENTION = "sdpa_shared_prefix"
 
@@ -50,7 +50,7 @@ def shared_prefix(paths: Paths, batch: Batch, norms: Norms) -> RowLosses:
     receivers = receivers_of(batch.before_completion).index_select(0, suffix.sources)
     injections = paths.injections(plain_pass, batch, receivers)
     with paths.echo_gradients():
-        echo_pass = SuffixPass(paths.forwards(norms, injections), plain_pass, suffix)
+        echo_pass = SuffixPass(paths.forwards(norms, injections), plain_pass, suffix, paths.backbone.config)
         echo_1Pd = suffix_pass(paths.backbone, echo_pass, batch)
 
     # 3. Loss: as in `two_pass`; before the boundary the two paths have the same states.
@@ -78,9 +78,12 @@ class PrefixPass(LayerPass):
 class SuffixPass(LayerPass):
     """An echo pass over a suffix, which attends to a plain pass's keys and values before its own."""
 
-    def __init__(self, forwards: Forwards, plain_pass: PrefixPass, suffix: Suffix) -> None:
+    def __init__(self, forwards: Forwards, plain_pass: PrefixPass, suffix: Suffix, config: Any) -> None:
         super().__init__(forwards, kept_layers=plain_pass.kept_layers)
         self.prefix, self.suffix = plain_pass.keys_values, suffix
+        _, key_heads, columns, _ = self.prefix[0][0].shape
+        dropout = getattr(config, "attention_dropout", 0.0)
+        self.attend, self.mask = way_to_attend(suffix, columns, config.num_attention_heads, key_heads, dropout)
 
 
 def obstacle(model: PreTrainedModel) -> str | None:
@@ -121,10 +124,8 @@ def _calls_ours(model: PreTrainedModel, layers: int) -> bool:
 
 def suffix_pass(backbone: nn.Module, echo_pass: SuffixPass, batch: Batch) -> Tensor:
     """The echo pass over the suffix's rows, packed: [1, P, d]."""
-    suffix = echo_pass.suffix
-    hidden_B1SK = suffix.hidden(columns=batch.input_ids.shape[1] - 1)
-    ids_1P = suffix.pack(batch.input_ids[:, :-1])
-    return run_layers(backbone, echo_pass, ids_1P, hidden_B1SK, suffix.columns[None])
+    ids_1P = echo_pass.suffix.pack(batch.input_ids[:, :-1])
+    return run_layers(backbone, echo_pass, ids_1P, echo_pass.mask, echo_pass.suffix.columns[None])
 
 
 def _attend(
@@ -136,8 +137,7 @@ def _attend(
         module: the layer's attention.
         query: [B, H, T, h]; in a suffix pass [1, H, P, h].
         key, value: the same with N heads.
-        attention_mask: transformers' own, or without elements for causal attention; in a suffix pass what is hidden,
-            [B, 1, S, K].
+        attention_mask: transformers' own, or without elements for causal attention; in a suffix pass its own.
         kwargs: the layer's arguments, `layer_pass` among them.
 
     Returns:
@@ -149,7 +149,7 @@ def _attend(
         assert attention_mask is not None, "a suffix pass has a mask of its own"
         scale, dropout = kwargs.get("scaling") or query.shape[-1] ** -0.5, kwargs.get("dropout", 0.0)
         own, plain = (query, key, value), layer_pass.prefix[layer]
-        return suffix_attention.attend(own, plain, layer_pass.suffix, attention_mask, scale, dropout), None
+        return layer_pass.attend(own, plain, layer_pass.suffix, attention_mask, scale, dropout), None
     if isinstance(layer_pass, PrefixPass):
         layer_pass.keep(layer, key, value)
     if attention_mask is not None and attention_mask.numel() == 0:

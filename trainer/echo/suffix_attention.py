@@ -14,13 +14,13 @@ keys and values are never repeated. A name's suffix is its shape: query_BNGSh is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.checkpoint import checkpoint
 
 from trainer.data.suffix import Suffix
 
@@ -33,71 +33,72 @@ _LARGEST_SCORES = 2**24
 Heads = tuple[Tensor, ...]
 """Query, key and value, or key and value, heads before rows."""
 
+Attend = Callable[..., Tensor]
+"""`attend_joined` or `attend_apart`."""
 
-def attend(own: Heads, plain: Heads, suffix: Suffix, hidden_B1SK: Tensor, scale: float, dropout: float) -> Tensor:
-    """[1, P, H, h] in the query's type.
+
+def way_to_attend(suffix: Suffix, columns: int, heads: int, key_heads: int, dropout: float) -> tuple[Attend, Tensor]:
+    """How the layers of a pass attend, and the mask of that way: made once for all of them.
+
+    Args:
+        suffix: which rows run.
+        columns: T.
+        heads: H.
+        key_heads: N.
+        dropout: of the attention's weights.
+    """
+    hidden = suffix.hidden(columns).repeat(1, 1, heads // key_heads, 1)  # the same for each query head of a group
+    if hidden.device.type == "cpu" and dropout == 0 and _is_short(heads, columns, suffix):
+        return attend_apart, hidden
+    return attend_joined, ~torch.cat([hidden[..., : suffix.prefix], hidden[..., columns:]], dim=3)
+
+
+def _is_short(heads: int, columns: int, suffix: Suffix) -> bool:
+    """Whether the formulas beat a fused kernel: the suffix is at most a quarter of the columns, and the scores are few.
+
+    That is so on a CPU. On a GPU the copy is cheap, and the formulas are many small kernels.
+    """
+    samples, own = suffix.shape
+    return samples * heads * own * (columns + own) <= _LARGEST_SCORES and 4 * own <= columns
+
+
+def attend_joined(own: Heads, plain: Heads, suffix: Suffix, seen: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
+    """[1, P, H, h] in the query's type, by torch's attention over the joined keys and values.
 
     Args:
         own: the suffix's query [1, H, P, h], key and value [1, N, P, h].
         plain: key and value of the plain pass, [B, N, T, h].
         suffix: which rows run.
-        hidden_B1SK: bool, which of the K = T + S keys each of its columns does not see (`Suffix.hidden`).
+        seen: [B, 1, G S, prefix + S] bool, the keys that each row sees.
         scale: of the scores.
         dropout: of the weights.
     """
-    if dropout == 0 and _is_short(own[0].shape[1], plain[0].shape[2], suffix):
-        return attend_apart(own, plain, suffix, hidden_B1SK, scale)
-    # The joined keys are made again in the backward pass: kept, they would cost as much memory as the plain pass's.
-    attended: Tensor = checkpoint(
-        *(attend_joined, own, plain, suffix, hidden_B1SK, scale, dropout),
-        use_reentrant=False,
-        preserve_rng_state=dropout > 0,
-    )
-    return attended
-
-
-def _is_short(heads: int, columns: int, suffix: Suffix) -> bool:
-    """Whether the formulas beat a fused kernel: the suffix is at most a quarter of the columns, and the scores are few."""
-    samples, own = suffix.shape
-    return samples * heads * own * (columns + own) <= _LARGEST_SCORES and 4 * own <= columns
-
-
-def attend_joined(
-    own: Heads, plain: Heads, suffix: Suffix, hidden_B1SK: Tensor, scale: float, dropout: float = 0.0
-) -> Tensor:
-    """[1, P, H, h], by torch's attention over the joined keys and values."""
-    query_BNGSh, key_BNSh, value_BNSh = _grouped(own, suffix)
+    query_BNGSh, *own_BNSh = _grouped(own, suffix)
     key_BNKh, value_BNKh = (
-        torch.cat([plain_BNTh[:, :, : suffix.prefix], own_BNSh], dim=2)
-        for plain_BNTh, own_BNSh in zip(plain, (key_BNSh, value_BNSh), strict=True)
+        torch.cat([plain_BNTh[:, :, : suffix.prefix], rows_BNSh], dim=2)
+        for plain_BNTh, rows_BNSh in zip(plain, own_BNSh, strict=True)
     )
-    hidden = torch.cat([hidden_B1SK[..., : suffix.prefix], hidden_B1SK[..., plain[0].shape[2] :]], dim=3)
     with sdpa_kernel(_TAKES_MASKS):
         attended_BNGSh = F.scaled_dot_product_attention(
-            *(query_BNGSh, key_BNKh, value_BNKh),
-            attn_mask=~_for_groups(hidden, query_BNGSh),
-            dropout_p=dropout,
-            scale=scale,
+            query_BNGSh, key_BNKh, value_BNKh, attn_mask=seen, dropout_p=dropout, scale=scale
         )
     return suffix.pack_heads(attended_BNGSh)
 
 
-def attend_apart(own: Heads, plain: Heads, suffix: Suffix, hidden_B1SK: Tensor, scale: float) -> Tensor:
-    """[1, P, H, h]: what `attend_joined` gives, at less cost for few rows."""
+def attend_apart(
+    own: Heads, plain: Heads, suffix: Suffix, hidden: Tensor, scale: float, dropout: float = 0.0
+) -> Tensor:
+    """[1, P, H, h]: what `attend_joined` gives, at less cost for few rows; `hidden` is [B, 1, G S, T + S], the keys not seen."""
+    assert dropout == 0, "the formulas have none"
     query_BNGSh, *own_BNSh = _grouped(own, suffix)
-    hidden = _for_groups(hidden_B1SK, query_BNGSh)
     attended_BNGSh = _Attend.apply(query_BNGSh, *own_BNSh, *plain, hidden, scale)  # type: ignore[no-untyped-call]
     return suffix.pack_heads(attended_BNGSh)
 
 
-def _for_groups(hidden_B1SK: Tensor, query_BNGSh: Tensor) -> Tensor:
-    """[B, 1, G S, K]: the same for each query head of a group."""
-    return hidden_B1SK.repeat(1, 1, query_BNGSh.shape[2] // hidden_B1SK.shape[2], 1)
-
-
 def _grouped(own: Heads, suffix: Suffix) -> Heads:
     """Unpacked query [B, N, G S, h], key and value [B, N, S, h]."""
-    query_BHSh, key_BNSh, value_BNSh = (suffix.unpack_heads(packed) for packed in own)
+    heads = [packed.shape[1] for packed in own]
+    query_BHSh, key_BNSh, value_BNSh = torch.split(suffix.unpack_heads(torch.cat(own, dim=1)), heads, dim=1)
     samples, key_heads, _, size = key_BNSh.shape
     return query_BHSh.reshape(samples, key_heads, -1, size), key_BNSh, value_BNSh  # [B, N G, S, h] -> [B, N, G S, h]
 

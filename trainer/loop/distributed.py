@@ -6,6 +6,7 @@ Both average gradients over the processes; the loop scales its loss up, since wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +18,8 @@ from torch.distributed.tensor import DTensor
 
 from schemas.training.train_config import TrainConfig
 from trainer.echo.objective import Objective
+
+_EXPORTED = "echo_lora/exported"  # key in the processes' store
 
 
 def spread(objective: Objective, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
@@ -61,16 +64,29 @@ _ended_groups: list[object] = []
 
 
 def end(accelerator: Accelerator) -> None:
-    """Waits for every process, closes the trackers, and takes the process group down.
+    """Waits for the first process, which exports, closes the trackers, and takes the process group down.
 
     The gloo group joins its thread when its last reference goes, with the interpreter lock held; where that thread still
     has to drop a tensor of the last collective, for which it needs the lock, both wait for ever. DDP's reducer drops the
     last reference when the caller's frame does. So one more is kept (torch 2.13, seen in 1 of 3 to 100 runs of two processes).
     """
-    accelerator.wait_for_everyone()
     if torch.distributed.is_initialized():
+        _wait_for_first(accelerator)
+        accelerator.wait_for_everyone()
         _ended_groups.append(torch.distributed.group.WORLD)
     accelerator.end_training()
+
+
+def _wait_for_first(accelerator: Accelerator) -> None:
+    """Waits at the processes' store, not in a collective: the proof of a large adapter takes longer than those may.
+
+    A first process that fails ends the launch, and with it the others.
+    """
+    store = torch.distributed.distributed_c10d._get_default_store()
+    if accelerator.is_main_process:
+        store.set(_EXPORTED, "yes")
+    else:
+        store.wait([_EXPORTED], timedelta(days=7))
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,6 +32,8 @@ def launch(config: TrainConfig, run: RunDirectory) -> Accelerator:
         raise UserError(
             "training.device is cuda, but torch sees no GPU", where="training.device", fix="use auto or cpu"
         )
+    # Steps differ in length: segments of fixed size would leave gaps that nothing fits. Read when the GPU is first used.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     accelerator = Accelerator(
         cpu=config.training.device == "cpu",
         log_with=list(config.training.report_to) or None,

@@ -16,7 +16,7 @@ from schemas.training.train_config import TrainConfig
 from schemas.training.training_metrics import TrainingMetrics
 from trainer.checkpoint.checkpoint import save_checkpoint
 from trainer.checkpoint.state import TrainingState
-from trainer.data.dataloader import StepBatches, batches_of, steps_per_epoch, total_steps
+from trainer.data.dataloader import StepBatches, batches_of, pass_tokens, steps_per_epoch, total_steps
 from trainer.data.dataset import TrainingData
 from trainer.echo.manipulation_check import manipulation_check
 from trainer.echo.objective import Objective
@@ -53,8 +53,12 @@ def begin_session(
         state: where to go on.
     """
     start_trackers(accelerator, config, run)
-    place = {"processes": accelerator.num_processes, "rank": accelerator.process_index}
-    batches, validation = batches_of(data.train, data.validation, config, pad_token_id, **place)
+    batches, validation = batches_of(
+        *(data.train, data.validation, config, pad_token_id),
+        processes=accelerator.num_processes,
+        rank=accelerator.process_index,
+        pass_tokens=pass_tokens(accelerator.device.type, sum(p.numel() for p in objective.parameters())),
+    )
     prepared = spread(objective, config, accelerator)
     parts = trainable_parameters(objective)
     total, echo = total_steps(len(data.train), config.training), config.echo_path

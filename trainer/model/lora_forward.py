@@ -48,6 +48,9 @@ class AdaptedModule:
 
     def bind(self, forward: LoraVariant | None) -> None:
         """Makes PEFT run `forward` for the adapter; None restores PEFT's own."""
+        # Autocast casts the input itself: PEFT's cast to the adapter's float32 would be there and back, of every input.
+        autocasts = torch.is_autocast_enabled(self.module.lora_A[self.adapter].weight.device.type)
+        self.module.cast_input_dtype_enabled = forward is None or not autocasts
         chosen = forward or self.variant
         if chosen is None:
             self.module.lora_variant.pop(self.adapter, None)
@@ -106,27 +109,26 @@ class AdaptedForward(LoraVariant):  # type: ignore[misc]
             x: [B, S, i], the module's input in the adapter's type.
             result: [B, S, o], W x + bias.
         """
-        update_BSo = self._update(module, active_adapter, x)
-        if self.row_norm is None:
-            result = result + update_BSo
-        else:
+        bias_o = module.get_base_layer().bias
+        if self.row_norm is None or bias_o is None:
+            result = self._updated(module, active_adapter, x, result)
+        else:  # the bias is outside the magnitude: DoRA scales the weight, not the bias
+            result = self._updated(module, active_adapter, x, result - bias_o)
+        if self.row_norm is not None:
             magnitude_o = module.lora_magnitude_vector[active_adapter].weight / self.row_norm
-            bias_o = module.get_base_layer().bias  # outside the magnitude: DoRA scales the weight, not the bias
-            direction_BSo = (result if bias_o is None else result - bias_o) + update_BSo
-            if bias_o is None:
-                result = direction_BSo * magnitude_o
-            else:
-                result = torch.addcmul(bias_o, direction_BSo, magnitude_o)
+            result = result * magnitude_o if bias_o is None else torch.addcmul(bias_o, result, magnitude_o)
         if self.injection is not None and self.injection.place == "output":
             result = self.injection.add_to(result)
         return result
 
-    def _update(self, module: LoraLinear, adapter: str, x_BSi: Tensor) -> Tensor:
-        """[B, S, o], s B (A x + v). Scaled at rank r: the same as PEFT's scaling of the product, at r / o of the work."""
+    def _updated(self, module: LoraLinear, adapter: str, x_BSi: Tensor, result_BSo: Tensor) -> Tensor:
+        """[B, S, o], result + s B (A x + v), the last product, the scaling and the sum in one."""
         low_rank_BSr = module.lora_A[adapter](module.lora_dropout[adapter](x_BSi))
         if self.injection is not None and self.injection.place == "rank":
             low_rank_BSr = self.injection.add_to(low_rank_BSr)
         lora_b: nn.Linear = module.lora_B[adapter]
-        assert lora_b.bias is None, "scaling at rank r presumes a B without bias"
-        update_BSo: Tensor = lora_b(low_rank_BSr * module.scaling[adapter])
-        return update_BSo
+        assert lora_b.bias is None, "the sum is one product's, which has no second bias"
+        rows_o, rows_r, weight_ro = result_BSo.flatten(0, -2), low_rank_BSr.flatten(0, -2), lora_b.weight.T
+        if rows_o.dtype != rows_r.dtype and not torch.is_autocast_enabled(rows_o.device.type):
+            rows_o = rows_o.to(rows_r.dtype)  # a base of fewer bits: the sum is the adapter's, as PEFT's
+        return torch.addmm(rows_o, rows_r, weight_ro, alpha=module.scaling[adapter]).view_as(result_BSo)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
 from schemas.training.train_config import TrainingConfig
-from trainer.data.dataloader import micro_batches, step_samples, total_steps
+from trainer.data.dataloader import StepBatches, pass_tokens, step_samples, total_steps
+from trainer.data.tokenization import Example
 
 
 def test_every_epoch_sees_every_sample_once_in_another_order() -> None:
@@ -29,19 +32,29 @@ def test_total_steps(epochs: float, max_steps: int | None, steps: int) -> None:
     assert total_steps(13, training) == steps
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
-@pytest.mark.parametrize("by_length", [True, False])
-def test_micro_batches_share_out_each_sample_once_and_in_equal_number(processes: int, by_length: bool) -> None:
-    samples, lengths = list(range(1, 12)), [(7 * sample) % 5 for sample in range(12)]
-    shares = [
-        micro_batches(samples, lengths, size=2, processes=processes, rank=rank, by_length=by_length)
-        for rank in range(processes)
-    ]
-    assert sorted(sample for share in shares for part in share for sample in part) == samples
-    assert len({len(share) for share in shares}) == 1
-    assert max(len(part) for share in shares for part in share) <= 2
+@pytest.mark.parametrize(("costs", "micro_batches"), [(32, 2), (256, 1)])
+def test_uneven_samples_run_in_micro_batches_that_save_more_padding_than_a_pass_costs(
+    objectives: ModuleType, costs: int, micro_batches: int
+) -> None:
+    examples = [Example((5,) * length, (False, True) * (length // 2), boundary=0) for length in (60, 60, 20, 20)]
+    batches = StepBatches(examples, objectives.train_config(training={"batch_size": 4}), 0, pass_tokens=costs)
+    assert len(list(batches.batches(range(4)))) == micro_batches
 
 
-def test_fewer_samples_than_processes_leave_a_process_an_empty_micro_batch() -> None:
-    shares = [micro_batches([4], [1] * 5, size=2, processes=2, rank=rank, by_length=True) for rank in (0, 1)]
-    assert sorted(shares) == [[[]], [[4]]]
+def test_samples_that_take_each_others_echo_are_not_alone(objectives: ModuleType) -> None:
+    examples = [Example((5,) * length, (False, True) * (length // 2), boundary=0) for length in (90, 20, 20)]
+    counts = {}
+    for method in ("lora", "echo_lora"):
+        config = objectives.train_config(method, training={"batch_size": 4})
+        counts[method] = [len(b.input_ids) for b in StepBatches(examples, config, 0).batches(range(3))]
+    assert counts == {"lora": [1, 2], "echo_lora": [3]}
+
+
+def test_a_pass_costs_a_gpu_more_tokens_of_a_smaller_model() -> None:
+    assert pass_tokens("cpu", 10**9) == pass_tokens("cpu", 10**11)
+    assert (
+        pass_tokens("cuda", 10**9)
+        > pass_tokens("cuda", 8 * 10**9)
+        > pass_tokens("cuda", 10**12)
+        > pass_tokens("cpu", 1)
+    )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainer.data.suffix import Suffix
-from trainer.echo.suffix_attention import _Attend, attend, attend_apart, attend_joined
+from trainer.echo.suffix_attention import _Attend, attend_apart, attend_joined, way_to_attend
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -18,14 +18,17 @@ def test_both_attentions_of_a_suffix_agree(dtype: torch.dtype) -> None:
     supervised = torch.zeros(2, 40, dtype=torch.bool)
     supervised[0, 39] = supervised[1, 32] = True
     suffix = Suffix.of(supervised, torch.tensor([35, 30]))
-    hidden, kinds = suffix.hidden(40), {"apart": attend_apart, "joined": attend_joined}
+    apart = suffix.hidden(40).repeat(1, 1, 4, 1)
+    joined = ~torch.cat([apart[..., :35], apart[..., 40:]], dim=3)
+    kinds = {"apart": (attend_apart, apart), "joined": (attend_joined, joined)}
     shapes = [(1, 8, 8, 16), (1, 2, 8, 16), (1, 2, 8, 16), (2, 2, 40, 16), (2, 2, 40, 16)]
     inputs = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
     slope = torch.randn(1, 8, 8, 16, generator=generator).to(dtype)
 
     def run(kind: str, dtype: torch.dtype) -> list[torch.Tensor]:
         leaves = [value.to(dtype).requires_grad_() for value in inputs]
-        output = kinds[kind](tuple(leaves[:3]), tuple(leaves[3:]), suffix, hidden, 0.25)  # type: ignore[operator]
+        attend, mask = kinds[kind]
+        output = attend(tuple(leaves[:3]), tuple(leaves[3:]), suffix, mask, 0.25)
         return [output, *torch.autograd.grad(output, leaves, slope.to(dtype))]
 
     exact = run("joined", torch.float64)
@@ -67,5 +70,6 @@ def test_cudnn_attends_to_nothing_that_has_a_mask(monkeypatch: pytest.MonkeyPatc
         return kernel(*inputs, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", look)
-    attend((own, own, own), (plain, plain), suffix, suffix.hidden(4), 1.0, dropout=0.0)
+    attend, mask = way_to_attend(suffix, 4, 2, 2, dropout=0.0)
+    attend((own, own, own), (plain, plain), suffix, mask, 1.0)
     assert allowed == [(True, False)]

@@ -59,7 +59,7 @@ def losses(run: RunDirectory) -> list[float]:
     return [json.loads(line)["loss"] for line in run.metrics.read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("method", "sharding"), [("lora", "none"), ("echo_dora", "none"), ("echo_lora", "fsdp")])
+@pytest.mark.parametrize(("method", "sharding"), [("lora", "none"), ("echo_lora", "none"), ("echo_dora", "fsdp")])
 def test_two_processes_follow_one_with_routing_on_and_off_and_an_uneven_last_batch(
     tmp_path: Path,
     tiny_base: Path,
@@ -143,6 +143,31 @@ def test_processes_end_while_the_last_collective_is_being_forgotten(tmp_path: Pa
         with contextlib.suppress(ProcessLookupError):
             os.killpg(endings.pid, signal.SIGKILL)
         endings.wait()
+
+
+OUTLASTS = """
+import time
+from datetime import timedelta
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from trainer.loop.distributed import end
+accelerator = Accelerator(cpu=True, kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=2))])
+accelerator.wait_for_everyone()
+if accelerator.is_main_process:
+    time.sleep(5)  # it exports
+end(accelerator)
+print("ended")
+"""
+
+
+def test_an_export_may_outlast_the_time_that_a_collective_has(tmp_path: Path) -> None:
+    (tmp_path / "outlasts.py").write_text(OUTLASTS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [*launcher, str(tmp_path / "outlasts.py")], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert done.stdout.split() == ["ended", "ended"], done.stderr
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from schemas.base.find_base import find_base
 from schemas.errors import UserError
@@ -40,3 +42,30 @@ def test_a_tokenizer_without_padding_gets_some_and_one_without_end_is_refused(co
     tokenizer.save_pretrained(copy)
     with pytest.raises(UserError, match="no end-of-sequence"):
         load_tokenizer(files)
+
+
+def test_weights_in_their_files_type_are_the_files_own_pages(tmp_path: Path) -> None:
+    """So the processes of an FSDP launch, which all load the base, hold it in host memory once."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 8}
+    LlamaForCausalLM(LlamaConfig(vocab_size=512, **shape)).save_pretrained(tmp_path)
+    program = """
+import re, sys, torch
+from pathlib import Path
+from schemas.base.find_base import BaseModelFiles
+from schemas.training.train_config import BaseModelConfig
+from trainer.model.base_model import load_base
+
+def anonymous():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)) * 1024
+
+path = Path(sys.argv[1])
+arguments = BaseModelFiles(path, None), BaseModelConfig(model=str(path), dtype="float32"), torch.device("cpu")
+first = load_base(*arguments)  # imports what loading needs
+before = anonymous()
+model = load_base(*arguments)
+print(anonymous() - before, sum(p.numel() * p.element_size() for p in model.parameters()))
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    own, weights = map(int, done.stdout.split()[-2:])
+    assert own < weights / 3
