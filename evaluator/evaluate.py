@@ -20,7 +20,7 @@ from evaluator.scoring.samples import documents_sha256, generation_sha256, promp
 from evaluator.subject import Subject
 from evaluator.tasks.load import FEWSHOT_SEED, LoadedTasks
 from evaluator.tasks.suites import Counting, Suite
-from evaluator.tasks.trained_as_scored import prompt_notes
+from evaluator.tasks.trained_as_scored import prompt_differences
 from schemas.evaluation.eval_report import EvalReport, Sample, TaskRecord, Variant
 
 Asked = Mapping[Variant, Answers]
@@ -62,11 +62,13 @@ def evaluate(subject: Subject, loaded: LoadedTasks, models: LanguageModels, sett
     by_task = {name: _samples(loaded, task, asked, settings, judge) for name, task in loaded.tasks.items()}
     samples = tuple(sample for given in by_task.values() for one in given.samples.values() for sample in one)
     jsonl = to_jsonl(samples)
+    differences = prompt_differences(subject.trained_with, subject.trained_prompt, loaded)
     records = {name: _record(loaded.counting[name], task, asked, by_task[name]) for name, task in loaded.tasks.items()}
     report = EvalReport(
         suite=loaded.suite.name,
         protocol="; ".join((loaded.suite.protocol, *loaded.notes, *notes)),
-        notes=(*models.notes, *prompt_notes(subject.trained_with, loaded.suite)),
+        notes=(*models.notes, *(differences or ())),
+        prompt_differences=differences,
         created=datetime.now(UTC),
         backend=settings.backend,
         dtype=subject.dtype,

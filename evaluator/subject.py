@@ -51,6 +51,11 @@ class Subject:
         """The prompt template of the adapter's training; None for a base alone, or where nobody knows it."""
         return self.adapter.manifest.trained_template if self.adapter else None
 
+    @property
+    def trained_prompt(self) -> str | None:
+        """The prompt of the adapter's training as a Jinja text; None where there is none or it is unknown."""
+        return self.adapter.manifest.trained_prompt if self.adapter else None
+
     def identity(self, variant: Variant) -> str:
         """What a variant's answers depend on: hashes of the base's parts and the adapter's files, never a name."""
         known = self.base.reference.model_dump(include=set(BaseIdentity.model_fields))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 TemplateName = Literal["commonsense_170k", "question_answer", "plain", "chat"]
+OWN = "own"
+"""What manifests call the prompt of `data.prompt`."""
 
 _PREAMBLE = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
 _INDENT = " " * 16
@@ -36,6 +38,12 @@ class PromptTemplate:
     def evaluation_prompt(self, instruction: str) -> str:
         """The prompt of an evaluation item."""
         return self.evaluation.replace("{instruction}", instruction)
+
+    @property
+    def jinja(self) -> str:
+        """The evaluation prompt as a Jinja text over a record's `instruction` and `input`."""
+        record = "{{ instruction }}{% if input is defined and input %}{{ '\\n' }}{{ input }}{% endif %}"
+        return self.evaluation.replace("{instruction}", record)
 
     @property
     def sha256(self) -> str:

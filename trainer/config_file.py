@@ -15,9 +15,12 @@ from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource
 
 from schemas.document import write_atomically
 from schemas.errors import UserError
+from schemas.row_text import RowText
+from schemas.storage.plain_file import read_bounded
 from schemas.storage.yaml_files import read_yaml, to_yaml
 from schemas.training.train_config import TrainConfig
 
+_MOST_BYTES = 1 << 20
 _HELP = "python -m trainer --help lists every option"
 
 
@@ -70,7 +73,20 @@ def parse_config(data: dict[str, Any], *, where: object) -> TrainConfig:
     """
     if isinstance(data.get("name"), str) and isinstance(data.get("method"), str):
         data = {**data, "name": data["name"].replace("{method}", data["method"])}
-    return TrainConfig.parse(data, where=where)
+    return TrainConfig.parse(_with_prompt_text(data, where), where=where)
+
+
+def _with_prompt_text(data: dict[str, Any], where: object) -> dict[str, Any]:
+    """`data.prompt` as a text where it names a file, so that the config says all; a text that is no Jinja stops here."""
+    given = data.get("data")
+    prompt = given.get("prompt") if isinstance(given, dict) else None
+    if not isinstance(prompt, str):
+        return data
+    file = Path(prompt).expanduser() if prompt.endswith((".jinja", ".j2")) else None
+    if file is not None:
+        prompt = read_bounded(file, "prompt", limit=_MOST_BYTES, fix="mend data.prompt").decode(errors="replace")
+    RowText(prompt, "data.prompt", file or where)
+    return {**data, "data": {**data["data"], "prompt": prompt}}
 
 
 def option_help() -> str:

@@ -82,8 +82,9 @@ def _score(subject: Subject, backend: BackendName, arguments: argparse.Namespace
     settings = replace(settings_of(subject, arguments), with_base=False)
     models = open_backend(subject, settings, arguments.api_key_file)
     try:
+        data, base = arguments.data, subject.base.directory
         return evaluate(
-            subject, load_tasks(suite, arguments.data, arguments.tasks, subject.base.directory), models, settings
+            subject, load_tasks(suite, data, arguments.tasks, base, subject.trained_prompt), models, settings
         )
     finally:
         models.close()

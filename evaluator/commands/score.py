@@ -34,6 +34,7 @@ stopped when the same command is given again. Other commands, each with its own 
 
   python -m evaluator agree RUN       do the backends give the same answers?
   python -m evaluator gate RUN        does the adapter pass a policy, against another run?
+  python -m evaluator comment RUN     puts the verdict on a pull or merge request, in CI
   python -m evaluator compare RUN...  paired tests of many runs and seeds
   python -m evaluator report RUN      a self-contained HTML page
   python -m studies analyse DIR       the analysis of `python -m studies`
@@ -129,7 +130,7 @@ def score(
     from evaluator.evaluate import evaluate
     from evaluator.tasks.load import load_tasks
 
-    loaded = load_tasks(suite, data, tasks, subject.base.directory)
+    loaded = load_tasks(suite, data, tasks, subject.base.directory, subject.trained_prompt)
     models = open_backend(subject, settings, api_key_file)
     try:
         evaluation = evaluate(subject, loaded, models, settings)

@@ -18,7 +18,16 @@ from schemas.errors import UserError
 from schemas.evaluation.contradictions import baseline_name
 from schemas.evaluation.decision import decide, decide_rate
 from schemas.evaluation.eval_report import EvalReport, Interval, TaskScore
-from schemas.evaluation.gate_policy import Baseline, Floor, NonInferiority, Subject, SuitePolicy, Superiority, Unparsed
+from schemas.evaluation.gate_policy import (
+    Baseline,
+    Floor,
+    NonInferiority,
+    Subject,
+    SuitePolicy,
+    Superiority,
+    TrainedAsScored,
+    Unparsed,
+)
 from schemas.evaluation.verdict import CheckResult
 
 MACRO = "macro"
@@ -64,6 +73,8 @@ def apply_checks(policy: SuitePolicy, case: Case) -> Iterator[CheckResult]:
     for check in policy.checks:
         if isinstance(check, Unparsed):
             yield from _unparsed(check, case)
+        elif isinstance(check, TrainedAsScored):
+            yield _trained_as_scored(case)
         elif isinstance(check, Floor):
             yield from _floors(check, case)
         else:
@@ -181,6 +192,30 @@ def _unparsed(check: Unparsed, case: Case) -> Iterator[CheckResult]:
             threshold=limit,
             minimum_detectable_effect=None,
         )
+
+
+def _trained_as_scored(case: Case) -> CheckResult:
+    differences = case.report.prompt_differences
+    if differences is None:
+        raise UserError(
+            f"whether {case.candidate.name} is asked as it was trained on {case.suite} is unknown, so there can be no verdict",
+            where=case.candidate.evaluation.run.root,
+            fix="evaluate again with this release; an adopted adapter must say at `adopt` which template trained it",
+        )
+    reason = "; ".join(differences) or "every task asks in the words that the adapter was trained with"
+    return CheckResult(
+        suite=case.suite,
+        candidates=(case.candidate.name,),
+        kind="trained_as_scored",
+        subject=MACRO,
+        against=None,
+        decision=decide_rate(len(differences), 0),
+        reason=reason[0].upper() + reason[1:],
+        estimate=len(differences),
+        interval=None,
+        threshold=0.0,
+        minimum_detectable_effect=None,
+    )
 
 
 def _minimum(check: Floor, name: str, case: Case) -> float:

@@ -32,7 +32,13 @@ class LoadedTasks:
     """How the answers count, by task."""
 
 
-def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None, base: Path | None = None) -> LoadedTasks:
+def load_tasks(
+    suite: Suite,
+    data: Path | None,
+    wanted: list[str] | None,
+    base: Path | None = None,
+    trained_prompt: str | None = None,
+) -> LoadedTasks:
     """Loads the suite's tasks, from local files where a data directory is given, else from the hub.
 
     Args:
@@ -40,12 +46,13 @@ def load_tasks(suite: Suite, data: Path | None, wanted: list[str] | None, base: 
         data: directory of local files; None takes the suite's own place or the hub.
         wanted: names of tasks; None takes all.
         base: directory of the base model, whose chat template the prompts of a suite of one's own may need.
+        trained_prompt: the Jinja text that the adapter was trained with, which such a suite may ask for.
 
     Raises:
         UserError: no data, an item that does not fit, or the hub cannot be reached.
     """
     if suite.own is not None and suite.place is not None:
-        own, counting = load_own(suite.own, suite.place, data or suite.place.parent, wanted, base)
+        own, counting = load_own(suite.own, suite.place, data or suite.place.parent, wanted, base, trained_prompt)
         return LoadedTasks(suite, own, (), counting)
     configs = chosen(suite, wanted)
     directory = data or (Path(suite.data) if suite.data else None)

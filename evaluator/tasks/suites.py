@@ -11,7 +11,7 @@ from typing import Any, Literal
 from evaluator.scoring.counting import Scorer
 from evaluator.scoring.reading import Reader
 from schemas.errors import UserError
-from schemas.evaluation.suite_file import ChoiceAnswer, Judge, Judged, OwnTask, SuiteFile
+from schemas.evaluation.suite_file import ChoiceAnswer, Judge, Judged, SuiteFile
 
 Backend = Literal["hf", "vllm", "endpoint"]
 Layout = Literal["records", "splits", "mmlu", "humaneval"]
@@ -229,7 +229,6 @@ def _own_suite(place: Path) -> Suite:
     if own.name in SUITES:
         raise UserError(f"a suite called {own.name} is built in", where=place, fix="give yours another `name`")
     about = f"{own.name}: {own.description}" if own.description else own.name
-    chats = all(isinstance(task, OwnTask) and task.messages is not None for task in own.tasks.values())
     return Suite(
         name=own.name,
         tasks=tuple(own.tasks),
@@ -237,7 +236,6 @@ def _own_suite(place: Path) -> Suite:
         counting=None,
         layout=None,
         protocol=f"{about}; a suite of one's own, greedy",
-        template="chat" if chats else None,
         own=own,
         place=place,
     )

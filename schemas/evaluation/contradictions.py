@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import UserError
 from schemas.evaluation.decision import decide, decide_rate, worst
-from schemas.evaluation.gate_policy import Check, Floor, GatePolicy, NonInferiority, SuitePolicy, Superiority
+from schemas.evaluation.gate_policy import (
+    Check,
+    Floor,
+    GatePolicy,
+    NonInferiority,
+    SuitePolicy,
+    Superiority,
+    TrainedAsScored,
+    Unparsed,
+)
 
 if TYPE_CHECKING:
     from schemas.evaluation.verdict import CheckResult, Comparison, Difference, Verdict
@@ -43,10 +52,10 @@ def baseline_name(names: Sequence[str]) -> str:
 
 def _in_check(check: CheckResult, comparisons: Sequence[Comparison]) -> Iterator[str]:
     """The decision follows from the interval, and the figures are those of the comparison it speaks of."""
-    alone = check.kind in ("floor", "unparsed")
+    alone = check.kind in ("floor", "unparsed", "trained_as_scored")
     if alone != (check.against is None):
         yield "its kind and its baseline do not fit"
-    if check.kind == "unparsed":
+    if check.kind in ("unparsed", "trained_as_scored"):
         expected = decide_rate(check.estimate, check.threshold)
     elif check.interval is None:
         yield "it has no interval to rest on"
@@ -133,13 +142,14 @@ def _answers(check: CheckResult, condition: Check, adapter: str) -> bool:
         least = condition.minimum if condition.minimum is not None else condition.above_majority
         fits = check.threshold >= (least or 0.0) / 100 - _EPSILON
     else:
-        fits = _same(check.threshold, condition.limit / 100)
+        limit = condition.limit if isinstance(condition, Unparsed) else 0.0
+        fits = _same(check.threshold, limit / 100)
     return check.kind == condition.kind and check.candidates == (adapter,) and fits
 
 
 def _subjects(condition: Check, suite: str, verdict: Verdict) -> list[str]:
     """What the condition speaks of, as far as the verdict knows the suite's tasks."""
-    over = getattr(condition, "over", "each_task")
+    over = "macro" if isinstance(condition, TrainedAsScored) else getattr(condition, "over", "each_task")
     if over == "macro":
         return ["macro"]
     if over == "each_group":

@@ -115,6 +115,9 @@ class EvalReport(Document):
     """How answers were generated and read, such as `greedy` or `beam4`, with every deviation from a published protocol."""
     notes: tuple[str, ...] = ()
     """What sets this backend's answers apart without changing what was asked, such as a DoRA adapter served merged."""
+    prompt_differences: tuple[str, ...] | None = None
+    """In which words the tasks ask other than the adapter was trained with; empty where in none. None: no adapter, a training
+    of which nothing is known, or a report of a release that did not look."""
     created: AwareDatetime
     """When scoring ended."""
     backend: Literal["hf", "vllm", "endpoint"]

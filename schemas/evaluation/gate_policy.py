@@ -76,7 +76,14 @@ class Unparsed(Section):
     """Largest share of unparsed answers, in percent."""
 
 
-Check = Annotated[Superiority | NonInferiority | Floor | Unparsed, Field(discriminator="kind")]
+class TrainedAsScored(Section):
+    """The adapter is asked in the words that it was trained with. What differs is named; unknown is no pass."""
+
+    kind: Literal["trained_as_scored"]
+    """Tells this check from the others."""
+
+
+Check = Annotated[Superiority | NonInferiority | Floor | Unparsed | TrainedAsScored, Field(discriminator="kind")]
 
 
 class SuitePolicy(Section):

@@ -204,7 +204,10 @@ class OwnTask(Section):
     prompt: Template | None = None
     """The prompt as text, sent as it is."""
     messages: Annotated[tuple[Message, ...], Field(min_length=1)] | None = None
-    """The prompt as a chat, through the base's chat template. Give either this or `prompt`."""
+    """The prompt as a chat, through the base's chat template."""
+    as_trained: bool = False
+    """The prompt that the adapter was trained with (`data.prompt`, or its template's), over the row's fields. Give one of
+    `prompt`, `messages` and this."""
     shots: Shots | None = None
     """Examples before the question; None asks without any."""
     target: Template | None = None
@@ -227,8 +230,8 @@ class OwnTask(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         faults = []
-        if (self.prompt is None) == (self.messages is None):
-            faults.append("give either `prompt` or `messages`")
+        if (self.prompt is not None) + (self.messages is not None) + self.as_trained != 1:
+            faults.append("give either `prompt` or `messages`, or say `as_trained: true`")
         if self.messages and self.messages[-1].role != "user":
             faults.append("the last message is the user's: the model answers it")
         if self.answer.kind == "number" and self.counts.kind != "exact_match":

@@ -93,7 +93,7 @@ class CheckResult(Section):
     """Name of the suite."""
     candidates: Annotated[tuple[str, ...], Field(min_length=1)]
     """Whose answers were checked: the adapter by itself, or with it the other seeds of its configuration."""
-    kind: Literal["superiority", "non_inferiority", "floor", "unparsed"]
+    kind: Literal["superiority", "non_inferiority", "floor", "unparsed", "trained_as_scored"]
     """Kind of check."""
     subject: str
     """`macro`, a task, or a group of tasks."""
@@ -104,7 +104,7 @@ class CheckResult(Section):
     reason: str
     """Why, in a sentence."""
     estimate: float
-    """Observed difference, score or rate."""
+    """Observed difference, score or rate; of `trained_as_scored`, how many differences of words."""
     interval: Interval | None
     """Interval the decision rests on; None where the observed value decides."""
     threshold: float

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from schemas.base.base_model import BaseIdentity
 from schemas.document import Count, Document, Positive, Section, Sha256
 from schemas.method import Method
-from schemas.prompt import TemplateName
+from schemas.prompt import OWN, TEMPLATES, TemplateName
 from schemas.training.echo_check import EchoCheck
 from schemas.training.train_config import Name
 
@@ -80,10 +80,12 @@ class DataRecord(Section):
 
     sources: tuple[SourceRecord, ...]
     """Every source, in order."""
-    template: TemplateName
-    """Prompt template."""
+    template: TemplateName | Literal["own"]
+    """Prompt template; `own` where the config gave a `data.prompt`."""
     template_sha256: Sha256
     """Hash of the template's text, or of the tokenizer's chat template."""
+    prompt: str | None = None
+    """The Jinja text of `data.prompt`; None where a template made the prompts."""
     train_rows: Count
     """Examples trained on, per epoch."""
     validation_rows: Count
@@ -219,11 +221,19 @@ class AdapterManifest(Document):
         return self
 
     @property
-    def trained_template(self) -> TemplateName | None:
+    def trained_template(self) -> TemplateName | Literal["own"] | None:
         """Prompt template of its training; None: unknown."""
         if self.data is not None:
             return self.data.template
         return self.adopted.template if self.adopted else None
+
+    @property
+    def trained_prompt(self) -> str | None:
+        """The prompt of its training as a Jinja text over a record's fields; None: unknown, or a chat template's."""
+        template = self.trained_template
+        if template in (None, "chat", OWN):
+            return self.data.prompt if self.data is not None else None
+        return TEMPLATES[str(template)].jinja
 
     @property
     def own_training(self) -> TrainingRecord:

@@ -6,7 +6,15 @@ import hashlib
 import os
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import to_json
 
 from schemas.document import Count, Document, Positive, PositiveFloat, Section
@@ -73,6 +81,10 @@ class DataConfig(Section):
     """Key of the text to learn."""
     template: TemplateName = "commonsense_170k"
     """Prompt template for records; `messages` always use the tokenizer's chat template."""
+    prompt: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """A prompt of your own in place of `template`: a Jinja text over a record's fields, or a .jinja file that holds one."""
+    answer_prefix: str = ""
+    """Stands between `prompt` and answer and is learned with it, such as a space."""
     max_length: Annotated[int, Field(ge=8)] = 256
     """Longest example in tokens, end-of-sequence included. Longer prompts are dropped and counted, never cut."""
     loss_on: Literal["answers", "all"] = "answers"
@@ -86,6 +98,21 @@ class DataConfig(Section):
         if template == "chat":
             raise ValueError("chat prompts come with `format: messages`; records take another template")
         return template
+
+    @model_validator(mode="after")
+    def _a_prompt_is_for_records(self) -> Self:
+        if self.prompt is not None and self.format == "messages":
+            raise ValueError("`prompt` is for records; `format: messages` takes the tokenizer's chat template")
+        if self.answer_prefix and self.prompt is None:
+            raise ValueError("`answer_prefix` belongs to `prompt`; a template has its own")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_where_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Configs without a prompt of their own are written, and hashed, as before there could be one."""
+        data: dict[str, Any] = write(self)
+        unset = {"prompt": None, "answer_prefix": ""}
+        return {key: value for key, value in data.items() if key not in unset or value != unset[key]}
 
 
 class AdapterConfig(Section):

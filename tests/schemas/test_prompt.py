@@ -21,3 +21,12 @@ def test_the_evaluation_prompt_differs_in_the_three_published_places():
 
 def test_each_template_has_an_identity_of_its_own():
     assert len({template.sha256 for template in TEMPLATES.values()}) == len(TEMPLATES)
+
+
+def test_a_template_says_the_same_as_jinja():
+    from schemas.row_text import RowText
+
+    for template in (COMMONSENSE_170K, TEMPLATES["question_answer"], TEMPLATES["plain"]):
+        text = RowText(template.jinja, "prompt", "here")
+        assert text({"instruction": "Why?"}, "row 1") == template.evaluation_prompt("Why?")
+        assert text({"instruction": "Why?", "input": "Now."}, "row 1") == template.evaluation_prompt("Why?\nNow.")

@@ -7,11 +7,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import UserError
-from schemas.prompt import TEMPLATES
+from schemas.prompt import TEMPLATES, TemplateName
 from schemas.training.adapter_manifest import DataRecord, SourceRecord
 from schemas.training.train_config import DataConfig, TrainConfig
 from trainer.data.sources import LoadedSource, load_sources
@@ -99,14 +100,23 @@ def _split(examples: Examples, config: TrainConfig) -> tuple[list[Example], list
 
 def data_record(data: TrainingData, settings: DataConfig, tokenizer: PreTrainedTokenizerBase) -> DataRecord:
     """The manifest's account of the data."""
-    chat = settings.format == "messages"
-    chat_template = str(tokenizer.chat_template).encode()
+    template, text_sha256 = _template(settings, tokenizer)
     return DataRecord(
         sources=tuple(SourceRecord(path=s.path, rows=len(s.rows), sha256=s.sha256) for s in data.sources),
-        template="chat" if chat else settings.template,
-        template_sha256=hashlib.sha256(chat_template).hexdigest() if chat else TEMPLATES[settings.template].sha256,
+        template=template,
+        template_sha256=text_sha256,
+        prompt=settings.prompt,
         train_rows=len(data.train),
         validation_rows=len(data.validation),
         dropped=data.dropped,
         supervised_tokens=sum(example.supervised_tokens(settings.loss_on) for example in data.train),
     )
+
+
+def _template(settings: DataConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[TemplateName | Literal["own"], str]:
+    """What made the prompts, and the hash of its text."""
+    if settings.format == "messages":
+        return "chat", hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
+    if settings.prompt is not None:
+        return "own", hashlib.sha256(f"{settings.prompt}\0{settings.answer_prefix}".encode()).hexdigest()
+    return settings.template, TEMPLATES[settings.template].sha256

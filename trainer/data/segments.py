@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import UserError
 from schemas.prompt import TEMPLATES
+from schemas.row_text import RowText
 from schemas.training.train_config import DataConfig
 from trainer.data.chat_template import ChatTemplate
 from trainer.data.messages import read_chat
@@ -32,14 +34,19 @@ def record_pieces(row: Row, data: DataConfig, where: str) -> list[Piece]:
     Raises:
         UserError: the instruction or the answer is missing or not text.
     """
+    prompt = _row_text(data.prompt) if data.prompt is not None else None
+    known = prompt.fields if prompt else {data.instruction_field, data.input_field}
     for key in _OF_CHATS:
-        if row.get(key) and key not in (data.instruction_field, data.input_field, data.answer_field):
+        if row.get(key) and key not in (*known, data.answer_field):
             raise UserError(
                 f"a record has {key}, which a record's prompt has no place for",
                 where=where,
                 fix="write the rows as chats (data.format: messages), or take the key out",
             )
-    instruction = _text(row, data.instruction_field, where)
+    if prompt is not None:
+        answer = _text(row, data.answer_field, where)
+        asked = prompt({key: value for key, value in row.items() if value is not None}, where)
+        return [Piece(asked, False), Piece(data.answer_prefix + answer if answer.strip() else "", True)]
     extra = row.get(data.input_field) if data.input_field else None
     if extra is not None and not isinstance(extra, str):
         raise UserError(
@@ -47,12 +54,19 @@ def record_pieces(row: Row, data: DataConfig, where: str) -> list[Piece]:
             where=where,
             fix="write it as text, or ignore it with data.input_field: null",
         )
+    instruction = _text(row, data.instruction_field, where)
     if extra:
         instruction = f"{instruction}\n{extra}"
     answer = _text(row, data.answer_field, where)
     template = TEMPLATES[data.template]
     supervised = template.separator + answer if answer.strip() else ""
     return [Piece(template.training_prompt(instruction), False), Piece(supervised, True)]
+
+
+@cache
+def _row_text(source: str) -> RowText:
+    """Compiled once for all rows."""
+    return RowText(source, "data.prompt", "data.prompt")
 
 
 def _text(row: Row, key: str, where: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from schemas.method import uses_echo
+from schemas.prompt import OWN
 from schemas.storage.yaml_files import to_yaml
 from schemas.training.adapter_manifest import AdapterManifest
 from schemas.training.train_config import TrainConfig
@@ -82,6 +83,9 @@ def _use(manifest: AdapterManifest, run: str) -> str:
         None: "How its prompts were written in training is unknown.",
     }.get(template, f"Prompts follow the template `{template}`; one in full:")
     example = "" if template in ("chat", None) else f"\n```text\n{manifest.probes[0].prompt}\n```\n"
+    if template == OWN and manifest.data is not None:
+        prompt = "Prompts are made by this Jinja text over a record's fields, and look like the one below it:"
+        example = f"\n```jinja\n{manifest.data.prompt}\n```\n{example}"
     serve = (
         "vLLM does not apply DoRA magnitudes on the fly, so the server merges them into a copy of the base first:"
         if manifest.adapter.use_dora

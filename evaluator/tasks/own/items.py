@@ -11,7 +11,6 @@ from typing import Any
 from evaluator.scoring.reading import to_number
 from evaluator.tasks.own.matchable import can_match
 from evaluator.tasks.own.rows import Row, read_rows, row_place
-from evaluator.tasks.own.templates import RowText, field_of
 from schemas.errors import UserError
 from schemas.evaluation.suite_file import (
     AnyOf,
@@ -23,6 +22,7 @@ from schemas.evaluation.suite_file import (
     RegexAnswer,
     UnitTest,
 )
+from schemas.row_text import RowText, field_of
 
 Turns = list[dict[str, str]]
 ChatTemplate = Callable[[Turns], str]

@@ -13,11 +13,16 @@ from evaluator.tasks.own.items import ChatTemplate, as_dataset, items_of
 from evaluator.tasks.suites import Counting, Judging
 from evaluator.tasks.yaml_files import plain_config
 from schemas.errors import UserError
-from schemas.evaluation.suite_file import ChoiceAnswer, Judge, Judged, LmEvalTask, OwnTask, SuiteFile, UnitTest
+from schemas.evaluation.suite_file import ChoiceAnswer, Judge, Judged, LmEvalTask, OwnTask, SuiteFile, Task, UnitTest
 
 
 def load_own(
-    suite: SuiteFile, place: Path, folder: Path, wanted: list[str] | None, base: Path | None
+    suite: SuiteFile,
+    place: Path,
+    folder: Path,
+    wanted: list[str] | None,
+    base: Path | None,
+    trained_prompt: str | None = None,
 ) -> tuple[Mapping[str, Any], Mapping[str, Counting]]:
     """The tasks by name, and how each counts.
 
@@ -27,6 +32,7 @@ def load_own(
         folder: where data files and lm-eval's YAML files are looked for.
         wanted: names of tasks; None takes all.
         base: directory of the base model, whose chat template renders `messages`.
+        trained_prompt: the Jinja text of the adapter's training, for tasks that ask `as_trained`.
 
     Raises:
         UserError: a file, a row or a text does not fit, or no task is called so.
@@ -34,7 +40,11 @@ def load_own(
     unknown = [name for name in wanted or () if name not in suite.tasks]
     if unknown:
         raise UserError(f"--tasks {unknown[0]} is no task of suite {suite.name}", fix=f"of: {', '.join(suite.tasks)}")
-    chosen = {name: task for name, task in suite.tasks.items() if wanted is None or name in wanted}
+    chosen = {
+        name: _with_prompt(name, task, place, trained_prompt)
+        for name, task in suite.tasks.items()
+        if wanted is None or name in wanted
+    }
     chat = _chat_template(base) if any(isinstance(t, OwnTask) and t.messages for t in chosen.values()) else None
     built = {
         name: _own(name, task, place, folder, chat, suite.judge)
@@ -45,12 +55,27 @@ def load_own(
     return {name: task for name, (task, _) in built.items()}, {name: how for name, (_, how) in built.items()}
 
 
+def _with_prompt(name: str, task: Task, place: Path, trained_prompt: str | None) -> Task:
+    """A task that asks `as_trained` with the prompt of the training in its place."""
+    if not isinstance(task, OwnTask) or not task.as_trained:
+        return task
+    if trained_prompt is None:
+        raise UserError(
+            f"tasks.{name} asks `as_trained`, and no prompt of a training is known here: a base alone has none, and chats "
+            "are asked with `messages`",
+            where=place,
+            fix="give the task a `prompt` or `messages`",
+        )
+    return task.model_copy(update={"prompt": trained_prompt})
+
+
 def _own(
     name: str, task: OwnTask, place: Path, folder: Path, chat: ChatTemplate | None, judge: Judge | None
 ) -> tuple[Any, Counting]:
     from lm_eval.api.task import ConfigurableTask
 
     items = items_of(name, task, place, folder, chat)
+    task = task.model_copy(update={"prompt": None}) if task.as_trained else task
     config: dict[str, Any] = {
         "task": name,
         "custom_dataset": lambda **_: as_dataset(items),

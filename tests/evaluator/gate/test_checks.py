@@ -263,3 +263,18 @@ def test_a_group_s_difference_that_was_edited_is_found_out(runs: Runs, policy: P
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match="the difference of the group both is not the mean of its tasks'"):
         Verdict.read(path)
+
+
+@pytest.mark.parametrize(("differences", "code"), [([], 0), (["the adapter was trained with another prompt"], 3)])
+def test_an_adapter_asked_in_other_words_than_its_training_s_can_be_rejected(
+    runs: Runs, policy: Policy, differences: list[str], code: int
+) -> None:
+    edit_report(runs["echo"], lambda data: data.update(prompt_differences=differences))
+    assert judge(runs["echo"], "base", policy("kind: trained_as_scored")) == code
+    (check,) = Verdict.read(runs["echo"] / "verdict.json").checks
+    assert check.reason.startswith("The adapter was trained with another" if code else "Every task asks in the words")
+
+
+def test_words_of_an_unknown_training_leave_no_verdict(runs: Runs, policy: Policy) -> None:
+    with pytest.raises(UserError, match="whether echo is asked as it was trained on quickstart is unknown"):
+        judge(runs["echo"], "base", policy("kind: trained_as_scored"))

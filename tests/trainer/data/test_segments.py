@@ -42,3 +42,19 @@ def test_what_a_records_prompt_has_no_place_for_is_refused_and_never_left_out(mo
 def test_an_input_that_the_config_ignores_may_be_anything() -> None:
     data = DATA.model_copy(update={"input_field": None})
     assert record_pieces({**ROW, "input": 0}, data, "row 1")[0].text == "Question: Which day?\nAnswer:"
+
+
+OWN = DataConfig.model_validate(
+    {"train": ["x.json"], "prompt": "{{ team }}: {{ question }}\nA:", "answer_prefix": " ", "answer_field": "answer"}
+)
+
+
+def test_a_prompt_of_one_s_own_is_made_of_the_record_s_fields() -> None:
+    row = {"team": "billing", "question": "Where?", "answer": "There.", "system": None}
+    assert record_pieces(row, OWN, "row 1") == [Piece("billing: Where?\nA:", False), Piece(" There.", True)]
+
+
+def test_a_field_that_the_prompt_uses_and_the_record_lacks_is_named_with_its_row() -> None:
+    with pytest.raises(UserError, match=r"data\.prompt uses 'team', which this row does not have") as raised:
+        record_pieces({"question": "Where?", "answer": "There."}, OWN, "rows.jsonl, row 17")
+    assert raised.value.where == "rows.jsonl, row 17"

@@ -23,6 +23,8 @@ def load(suite: Path, base: Path | None = None) -> list[dict[str, Any]]:
     [
         ({"promt": "x"}, "tasks.one.own.promt: unknown key"),
         ({"prompt": None}, "give either `prompt` or `messages`"),
+        ({"as_trained": True}, "give either `prompt` or `messages`"),
+        ({"prompt": None, "as_trained": True}, "no prompt of a training is known here"),
         ({"messages": [{"role": "user", "content": "x"}]}, "give either `prompt` or `messages`"),
         ({"prompt": None, "messages": [{"role": "assistant", "content": "x"}]}, "the last message is the user's"),
         ({"answer": {"kind": "regex", "pattern": "("}}, "'(' is no regular expression"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evaluator.tasks.own.templates import RowText
 from schemas.errors import UserError
+from schemas.row_text import RowText, same_text
 
 
 def text(source, **row):
@@ -23,3 +23,9 @@ def test_jinja_s_own_words_work():
 def test_nothing_behind_a_value_can_be_reached_or_changed(source):
     with pytest.raises(UserError, match=r"tasks\.one\.prompt"):
         text(source, a=[])
+
+
+def test_white_space_inside_a_tag_makes_no_other_text_and_outside_it_does():
+    assert same_text("Q: {{question}}", "Q: {{  question }}")
+    assert not same_text("Q: {{ question }}", "Q:  {{ question }}")
+    assert not same_text("Q: {{ question }}", "Q: {{ questions }}")

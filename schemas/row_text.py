@@ -13,6 +13,12 @@ from schemas.errors import UserError
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 
 
+def same_text(one: str, other: str) -> bool:
+    """Whether two Jinja texts are the same, but for white space inside their tags."""
+    first, second = ([part for part in _ENVIRONMENT.lex(text) if part[1] != "whitespace"] for text in (one, other))
+    return [part[1:] for part in first] == [part[1:] for part in second]
+
+
 class RowText:
     """One text of a task, such as its prompt."""
 
