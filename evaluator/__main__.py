@@ -14,6 +14,7 @@ _COMMANDS = {
     "agree": "evaluator.commands.agree",
     "gate": "evaluator.commands.gate",
     "compare": "evaluator.commands.compare",
+    "comment": "evaluator.commands.comment",
     "report": "evaluator.commands.report",
 }
 

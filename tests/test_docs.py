@@ -32,7 +32,7 @@ GENERATED = {"configuration.md", "documents.md"}
 PROSE = [page for page in PAGES if page.name not in GENERATED]
 SUBCOMMANDS = {
     "trainer": {"plan", "show", "bench", "import-base", "adopt", "push", "study", "make-base", "make-tasks"},
-    "evaluator": {"gate", "compare", "report", "agree"},
+    "evaluator": {"gate", "compare", "comment", "report", "agree"},
     "serving": {"bench", "sign", "export", "verify"},
     "studies": {"analyse", "prepare", "make-base", "make-tasks", "make-messages"},
     "schemas": {"export", "docs"},
@@ -41,7 +41,7 @@ PACKAGES = "|".join(SUBCOMMANDS)
 # What a test cannot run in seconds, and why.
 EXPENSIVE = {
     r"-m trainer (?!(plan|show)\b)": "trains or times for minutes",
-    r"-m evaluator (?!(gate|compare|report)\b)": "needs a trained run and a model to score",
+    r"-m evaluator (?!(gate|compare|report|comment)\b)": "needs a trained run and a model to score",
     r"-m serving\b": "starts vLLM",
     r"-m studies (?!.*(--plan|--help))": "trains, or makes a base for minutes",
 }
