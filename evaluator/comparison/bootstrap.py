@@ -118,10 +118,11 @@ def cluster_patterns(values: Array, clusters: Sequence[object]) -> tuple[Array, 
     return patterns, counts.astype(np.float64)
 
 
-def macro_average(tasks: Sequence[Distribution]) -> Distribution:
-    """Unweighted mean of tasks resampled independently of each other, that is, stratified by task."""
-    draws = np.mean([task.draws for task in tasks], axis=0)
-    estimate = float(np.mean([task.estimate for task in tasks]))
+def macro_average(tasks: Sequence[Distribution], weights: Sequence[float] | None = None) -> Distribution:
+    """Mean of tasks resampled independently of each other, that is, stratified by task; without weights all count alike."""
+    weights = None if weights is None or len(set(weights)) == 1 else weights
+    draws = np.average([task.draws for task in tasks], axis=0, weights=weights)
+    estimate = float(np.average([task.estimate for task in tasks], weights=weights))
     return Distribution(estimate, draws, float(draws.std()))
 
 

@@ -11,9 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, macro_average, require_scores, resample_mean
+from evaluator.comparison.bootstrap import Array, Distribution, SeedNoise, require_scores, resample_mean
 from evaluator.comparison.clusters import clusters_of
 from evaluator.comparison.comparability import require_comparable
+from evaluator.comparison.same_questions import average_of_sets, task_sets
 from evaluator.comparison.scored_run import ScoredRun
 from evaluator.comparison.significance import holm, mcnemar_exact, minimum_detectable_effect
 from schemas.evaluation.eval_report import Sample
@@ -44,6 +45,11 @@ class TaskPair:
     """[N] cluster labels."""
     distribution: Distribution
     """Of the difference."""
+
+    @property
+    def part(self) -> tuple[Array, tuple[object, ...]]:
+        """[N] differences, averaged over the runs, and the clusters."""
+        return self.candidates.mean(axis=0) - self.baselines.mean(axis=0), self.clusters
 
     @property
     def fixed(self) -> int:
@@ -146,9 +152,14 @@ def compare_pair(
     seeds = _seeds(list(tasks.values()), trained, by_seed)
     student = generator.standard_t(seeds.degrees, size=settings.resamples) if seeds else None
 
+    apart, shared = dict(tasks), np.random.default_rng([settings.seed, 1])
+
     def average(members: Iterable[str]) -> Distribution:
-        chosen = [tasks[name] for name in members]
-        mean = macro_average([task.distribution for task in chosen])
+        chosen = [apart[name] for name in members]
+        sets = task_sets(candidates[0], members)
+        mean = average_of_sets(
+            sets, lambda name: apart[name].distribution, lambda name: apart[name].part, (-1.0, 1.0), shared
+        )
         noise = _seeds(chosen, trained, by_seed)
         return noise.widen(mean, student) if noise and student is not None else mean
 

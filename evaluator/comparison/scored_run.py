@@ -152,13 +152,15 @@ def _faults(evaluation: Evaluation, suite: str) -> Iterator[str]:
 
 
 def _twins(evaluation: Evaluation) -> Iterator[str]:
-    """Tasks that ask the same: an average over them would count each item twice."""
-    first: dict[frozenset[str], str] = {}
+    """Tasks that ask the same and count it alike: an average over them would count each item twice."""
+    first: dict[object, str] = {}
     for task, record in evaluation.report.tasks.items():
         variant = next(iter(record.variants))
         asked = frozenset(sample.prompt for sample in evaluation.by_task.get((variant, task), {}).values())
-        if asked and first.setdefault(asked, task) != task:
-            yield f"{first[asked]} and {task} ask the same questions"
+        rubric = record.generation_sha256 if record.judges else None  # judges may be asked for several things
+        alike = (asked, record.variants[variant].metric, rubric)
+        if asked and first.setdefault(alike, task) != task:
+            yield f"{first[alike]} and {task} ask the same questions"
 
 
 def _task_faults(evaluation: Evaluation, task: str, variant: Variant) -> Iterator[str]:

@@ -8,9 +8,10 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from evaluator.comparison.bootstrap import Distribution, macro_average, require_scores, resample_mean
+from evaluator.comparison.bootstrap import Distribution, require_scores, resample_mean
 from evaluator.comparison.clusters import clusters_of
 from evaluator.comparison.paired import PairedResult, Resampling
+from evaluator.comparison.same_questions import Part, average_of_sets, task_sets
 from evaluator.comparison.scored_run import ScoredRun
 from evaluator.comparison.significance import minimum_detectable_effect
 from evaluator.scoring.metrics import wilson_interval
@@ -252,16 +253,25 @@ def own_macro(scored_run: ScoredRun, settings: Resampling) -> Distribution:
 def own_average(scored_run: ScoredRun, tasks: Sequence[str], settings: Resampling) -> Distribution:
     """Bootstrap distribution of the average of some tasks, stratified by task, clustered where clusters are given."""
     generator = np.random.default_rng(settings.seed)
-    return macro_average([_own_task(scored_run, name, settings, generator) for name in tasks])
+
+    def alone(name: str) -> Distribution:
+        return _own_task(scored_run, name, settings, generator)
+
+    sets = task_sets(scored_run, tasks)
+    return average_of_sets(sets, alone, lambda name: _own_part(scored_run, name), (0.0, 1.0), generator)
+
+
+def _own_part(scored_run: ScoredRun, name: str) -> Part:
+    samples = scored_run.samples(name)
+    ordered = [samples[item] for item in sorted(samples)]
+    values = np.array([sample.value for sample in ordered])
+    require_scores(name, values)
+    return values, clusters_of(ordered)
 
 
 def _own_task(scored_run: ScoredRun, name: str, settings: Resampling, generator: np.random.Generator) -> Distribution:
-    samples = scored_run.samples(name).values()
-    values = np.array([sample.value for sample in samples])
-    require_scores(name, values)
-    return resample_mean(
-        values, clusters_of(samples), bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator
-    )
+    values, clusters = _own_part(scored_run, name)
+    return resample_mean(values, clusters, bounds=(0.0, 1.0), resamples=settings.resamples, generator=generator)
 
 
 def _simultaneous(confidence: float, count: int) -> float:

@@ -62,5 +62,5 @@ def test_the_card_and_the_manifest_say_how_the_prompts_are_made(
     manifest = AdapterManifest.read(tmp_path / "runs/support-lora/adapter/manifest.json")
     assert manifest.data is not None
     assert (manifest.trained_template, manifest.trained_prompt) == ("own", "Q: {{ question }}\nA:")
-    assert manifest.probes[0].prompt.startswith("Q: Wh")
+    assert manifest.probes[0].prompt.endswith("\nA:")
     assert "```jinja\nQ: {{ question }}\nA:\n```" in (tmp_path / "runs/support-lora/adapter/README.md").read_text()
