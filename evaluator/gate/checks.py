@@ -86,7 +86,7 @@ def subjects(over: Subject, report: EvalReport) -> list[str]:
     """The subjects a check speaks of: `macro`, or tasks and groups by name.
 
     Raises:
-        UserError: a name is not among the suite's tasks and groups, or each group is asked for and there is none.
+        UserError: a name is neither `macro` nor among the suite's tasks and groups, or each group is asked for and there is none.
     """
     if over == "macro":
         return [MACRO]
@@ -98,13 +98,13 @@ def subjects(over: Subject, report: EvalReport) -> list[str]:
         )
     if over == "each_group":
         return list(report.groups)
-    known = [*report.tasks, *report.groups]
+    known = [MACRO, *report.tasks, *report.groups]
     unknown = [name for name in over if name not in known]
     if unknown:
         close = get_close_matches(unknown[0], known, n=1)
         raise UserError(
             f"the policy names unknown tasks: {', '.join(unknown)}",
-            where=f"this suite has {', '.join(known)}",
+            where=f"this suite has {', '.join(known[1:])}",
             fix=f"did you mean {close[0]}?" if close else "name tasks or groups of the suite",
         )
     return list(over)

@@ -29,7 +29,7 @@ class Superiority(Section):
     against: Baseline
     """`base`: the base model in the adapter's own report. `baseline`: what `--against` names."""
     over: Subject = "macro"
-    """`macro`: the average of the tasks; `each_task` or `each_group`: every one by itself; or a list of tasks and groups,
+    """`macro`: the average of the tasks; `each_task` or `each_group`: every one by itself; or a list of names,
     each by itself. A group's score is the average of its tasks."""
     margin: Points = 0.0
     """Percentage points it must be better by; 0 asks for any gain that is not chance."""
@@ -43,7 +43,7 @@ class NonInferiority(Section):
     against: Baseline
     """`base`: the base model in the adapter's own report. `baseline`: what `--against` names."""
     over: Subject = "macro"
-    """`macro`, `each_task`, `each_group`, or a list of tasks and groups."""
+    """`macro`, `each_task`, `each_group`, or a list of tasks, groups and `macro`."""
     margin: Annotated[float, Field(gt=0.0, le=100.0)]
     """Percentage points of loss that would still be acceptable. Without a margin, "not worse" cannot be shown."""
 
@@ -54,7 +54,7 @@ class Floor(Section):
     kind: Literal["floor"]
     """Tells this check from the others."""
     over: Subject = "macro"
-    """`macro`, `each_task`, `each_group`, or a list of tasks and groups."""
+    """`macro`, `each_task`, `each_group`, or a list of tasks, groups and `macro`."""
     minimum: Points | None = None
     """The least acceptable score, in percent."""
     above_majority: Points | None = None
