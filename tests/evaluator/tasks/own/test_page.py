@@ -17,6 +17,7 @@ from tests.evaluator.judge_server import judge_server
 
 FILES = ("support.csv", "support.yaml", "support.jsonl", "train.yaml", "policy.yaml")
 INCONCLUSIVE = 4
+CARD = "README.md"
 
 
 def write_files(directory: Path, base: Path, judge: str) -> list[str]:
@@ -63,4 +64,4 @@ def test_the_card_and_the_manifest_say_how_the_prompts_are_made(
     assert manifest.data is not None
     assert (manifest.trained_template, manifest.trained_prompt) == ("own", "Q: {{ question }}\nA:")
     assert manifest.probes[0].prompt.endswith("\nA:")
-    assert "```jinja\nQ: {{ question }}\nA:\n```" in (tmp_path / "runs/support-lora/adapter/README.md").read_text()
+    assert "```jinja\nQ: {{ question }}\nA:\n```" in (tmp_path / "runs/support-lora/adapter" / CARD).read_text()
