@@ -47,7 +47,7 @@ EXPENSIVE = {
 }
 # A word of capitals stands for the reader's own.
 PLACEHOLDER = re.compile(
-    r"\b(RUN\d?|CONFIG|DIR|FILE|ADAPTER|BASE|REPO|NAME|SOURCE|KEYFILE|POLICY|REPORT)\b|<|\.\.\.|my_records|chats\.jsonl|runs/"
+    r"\b(RUN\d?|CONFIG|DIR|FILE|ADAPTER|BASE|REPO|NAME|SOURCE|KEYFILE|POLICY|REPORT)\b|<|\.\.\.|my_records|mine\.yaml|chats\.jsonl|runs/"
 )
 
 
