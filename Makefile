@@ -26,8 +26,8 @@ $(INSTALLED): pyproject.toml requirements-$(ACCEL).txt docker/install.sh docker/
 	@docker/install.sh $(BIN)/python $(ACCEL) trainer evaluator serving vllm dev
 	@touch $@
 
-# The slow groups come first (tests/conftest.py), so that the workers end together.
-TESTS = $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+# Whole files to a worker, and to one worker all that look at the same server or engine (tests/conftest.py); these come first.
+TESTS = $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docker/demo.sh

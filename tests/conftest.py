@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,23 +32,39 @@ def pytest_configure(config: pytest.Config) -> None:
         os.sched_setaffinity(0, processors[number::workers])
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker takes whole files, all tests of served models, or all that look at the engine's containers; these come first."""
-    items.sort(key=lambda item: not _scarce(item))  # stable: a file's tests stay together
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_scarce(item) or item.path.as_posix()))
+    """What two workers cannot share comes first, since it takes longest."""
+    items.sort(key=lambda item: shared_by(item.nodeid) == "")  # stable: a file's tests stay together
 
 
-def _scarce(item: pytest.Item) -> str:
-    """Name of what two workers cannot share: the engine, or the server that a session starts."""
-    if item.get_closest_marker("containers"):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives a worker whole files, and to one worker all that share something. xdist's own groups are lost in pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class SharedScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return shared_by(nodeid) or nodeid.partition("::")[0]
+
+    return SharedScheduling(config, log)
+
+
+def shared_by(nodeid: str) -> str:
+    """Name of what the tests of a file share with other files: the engine's containers, or the server of a session."""
+    return _shared_by(nodeid.partition("::")[0])
+
+
+@cache
+def _shared_by(file: str) -> str:
+    text = (ROOT / file).read_text()
+    if "mark.containers" in text:
         return "engine"
-    if item.get_closest_marker("vllm"):
-        return "served" if "serving" in item.path.parts else "evaluated"
+    if "mark.vllm" in text:
+        return "served" if file.startswith("tests/serving/") else "evaluated"
     return ""
 
 
+ROOT = Path(__file__).parents[1]
 LOCAL_BASE = "local/python:3.11-bookworm"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}"
