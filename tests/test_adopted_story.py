@@ -50,10 +50,10 @@ def test_every_command_of_the_page_but_the_servers_does_its_part(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     own = (ROOT / "docs" / "own-tasks.md").read_text()
-    blocks = dict(re.findall(r"```(csv|yaml)\n(.*?)```", own, flags=re.DOTALL)[:2])
-    Path("support.csv").write_text(blocks["csv"])
-    Path("support.yaml").write_text(blocks["yaml"])
-    Path("policy.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)[0])
+    Path("support.csv").write_text(re.findall(r"```csv\n(.*?)```", own, flags=re.DOTALL)[0])
+    suite, policy = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+    Path("support.yaml").write_text(suite)
+    Path("policy.yaml").write_text(policy)
     places = {
         "ADAPTER": trained_by_trl,
         "BASE": tiny_base,

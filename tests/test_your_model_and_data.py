@@ -22,13 +22,13 @@ def test_the_page_leads_from_chats_to_a_verdict(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config, policy = blocks("your-model-and-data.md", "yaml")
+    config, suite, policy = blocks("your-model-and-data.md", "yaml")
     files = {
         "chats.jsonl": blocks("your-model-and-data.md", "json")[0],
         "mine.yaml": config.replace("BASE", str(tiny_base)),
         "policy.yaml": policy,
         "support.csv": blocks("own-tasks.md", "csv")[0],
-        "support.yaml": blocks("own-tasks.md", "yaml")[0],
+        "support.yaml": suite,
     }
     for name, text in files.items():
         Path(name).write_text(text)

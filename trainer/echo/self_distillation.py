@@ -14,6 +14,7 @@ import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from trainer.data.batch import Batch
 from trainer.echo.chunked_loss import RowLosses, paired_losses
@@ -71,10 +72,11 @@ class _AveragedForward(AdaptedForward):
     weights: tuple[Tensor, Tensor] | None = None
     """A and B."""
 
-    def _update(self, module: LoraLinear, adapter: str, x_BSi: Tensor) -> Tensor:
+    @override
+    def _updated(self, module: LoraLinear, adapter: str, x_BSi: Tensor, result_BSo: Tensor) -> Tensor:
         assert self.weights is not None
         a_ri, b_or = self.weights
-        return F.linear(F.linear(x_BSi, a_ri) * module.scaling[adapter], b_or)
+        return result_BSo + F.linear(F.linear(x_BSi, a_ri) * module.scaling[adapter], b_or)
 
 
 def self_distillation(paths: Paths, batch: Batch, norms: Norms, *, average: AveragedAdapter) -> RowLosses:
