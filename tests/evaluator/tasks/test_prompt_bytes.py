@@ -17,23 +17,24 @@ def spied(tiny_base, small_data, monkeypatch, lora_run):
     """Runs the boolq items through the real backend; returns (requests' prompts, token ids the model was given)."""
     from lm_eval.evaluator import evaluate
 
-    from evaluator.backends.huggingface import TransformersBackend, TransformersModel
+    from evaluator.backends.greedy import GreedyDecoder
+    from evaluator.backends.huggingface import TransformersBackend
     from evaluator.subject import adapter_subject
 
     prompts, tokens = [], []
     model = TransformersBackend(adapter_subject(lora_run, None, None), "cpu", batch_size=1).open("adapter")
-    generate_until, generate = model.generate_until, TransformersModel._model_generate
+    generate_until, generate = model.generate_until, GreedyDecoder.generate
 
     def asked(requests, **rest):
         prompts.extend(request.args[0] for request in requests)
         return generate_until(requests, **rest)
 
-    def given(self, context, *rest, **settings):
-        tokens.extend(context.tolist())
-        return generate(self, context, *rest, **settings)
+    def given(self, ids, real, new_tokens):
+        tokens.extend(row[-length:] for row, length in zip(ids.tolist(), real.sum(1).tolist(), strict=True))
+        return generate(self, ids, real, new_tokens)
 
     monkeypatch.setattr(model, "generate_until", asked)
-    monkeypatch.setattr(TransformersModel, "_model_generate", given)
+    monkeypatch.setattr(GreedyDecoder, "generate", given)
     tasks = load_tasks(SUITES["commonsense_170k"], small_data, ["boolq"]).tasks
     evaluate(lm=model, task_dict={"tasks": dict(tasks), "groups": {}}, limit=4, bootstrap_iters=0)
     return prompts, tokens
