@@ -107,7 +107,7 @@ def _any_entries(asked: Asked) -> list[Mapping[str, Any]]:
 def _judge(loaded: LoadedTasks, settings: Settings) -> JudgeEndpoint | None:
     """The suite's judge, where a task that is scored counts by it."""
     judges = [counting.judged.judge for counting in loaded.counting.values() if counting.judged]
-    return JudgeEndpoint(judges[0], settings.answers) if judges else None
+    return JudgeEndpoint(judges[0], settings.answers, settings.judge_key_file) if judges else None
 
 
 def _samples(

@@ -17,6 +17,7 @@ from schemas.document import write_atomically
 from schemas.errors import UserError
 from schemas.run_directory import RunDirectory
 from schemas.serving.serving_attestation import ServerRecord, ServingAttestation
+from schemas.storage.key_file import read_key
 from serving.attestation.attest import ServedAdapter, attest
 from serving.attestation.concurrent_requests import concurrent_models_of
 from serving.engine.adapter_cache import changed_files
@@ -30,7 +31,7 @@ from serving.gateway.state_directory import StateDirectory
 from serving.options import ServeOptions
 from serving.progress import complain, step
 from serving.verify.base import require_chat_template
-from serving.verify.preflight import read_api_key, require_free_port
+from serving.verify.preflight import require_free_port
 from serving.verify.verify import Candidate, verify_runs
 
 
@@ -138,7 +139,7 @@ def attested_server(options: ServeOptions) -> Iterator[AttestedServer]:
     """
     vllm_version()
     require_free_port(options.host, options.port)
-    api_key = read_api_key(options.api_key_file)
+    api_key = read_key(options.api_key_file) if options.api_key_file else None
     with step("Verifying files, verdicts and base model"):
         candidates = verify_runs(
             options.runs, base=options.base, verdict_rule=options.verdict_rule, verify_key=options.verify_key

@@ -19,6 +19,7 @@ from evaluator.backends.context_window import DEFAULT_NEW_TOKENS, Request, conte
 from evaluator.subject import Subject
 from schemas.errors import UserError
 from schemas.evaluation.eval_report import Variant
+from schemas.storage.key_file import read_key
 
 _CONCURRENT = 16
 _SECONDS = 300.0
@@ -32,7 +33,7 @@ class EndpointBackend:
 
     def __init__(self, subject: Subject, url: str, key_file: Path | None) -> None:
         self._subject, self._url = subject, url
-        key = _read_key(key_file) if key_file else "none"
+        key = read_key(key_file) if key_file else "none"
         self._client = OpenAI(base_url=url, api_key=key, max_retries=_RETRIES, timeout=_SECONDS)
 
     def open(self, variant: Variant) -> EndpointModel:
@@ -179,13 +180,6 @@ def _guarded(url: object, ask: Callable[[], list[Any]]) -> list[Any]:
         ) from None
     except APIStatusError as error:
         raise UserError(f"the endpoint answers {error.status_code}: {error.message}", where=url) from None
-
-
-def _read_key(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise UserError(f"the API key file cannot be read: {error.strerror}", where=path) from None
 
 
 def _distance(served: Sequence[float], recorded: Sequence[float]) -> float:

@@ -6,14 +6,13 @@ Where to, and with which right, is read from the variables that GitHub Actions a
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from evaluator.gate.markdown import to_markdown
 from schemas.errors import OK, UserError
@@ -106,19 +105,15 @@ def _all(place: Place) -> list[dict[str, Any]]:
 
 
 def _send(place: Place, method: str, address: str, body: Mapping[str, str] | None = None) -> Any:
-    if not address.startswith(("https://", "http://")):
-        raise UserError("the API's address is no web address", where=address)
-    data = json.dumps(body).encode() if body is not None else None
-    headers = {**place.headers, "Content-Type": "application/json", "User-Agent": "echo-lora"}
-    request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310 checked above
+    headers = {**place.headers, "User-Agent": "echo-lora"}
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
+        answer = httpx.request(method, address, json=body, headers=headers, timeout=_SECONDS)
+        return answer.raise_for_status().json()
+    except httpx.HTTPStatusError as error:
         raise UserError(
-            f"the API answers {error.code} to {method}",
+            f"the API answers {error.response.status_code} to {method}",
             where=address,
             fix="give the token the right to write comments (GitHub: permissions: pull-requests: write; GitLab: scope api)",
         ) from None
-    except (OSError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise UserError(f"the API cannot be asked: {error}", where=address) from None

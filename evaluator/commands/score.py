@@ -88,6 +88,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--api-key-file", type=Path, metavar="FILE", help="endpoint backend: file that holds the API key"
     )
+    parser.add_argument(
+        "--judge-key-file", type=Path, metavar="FILE", help="suites with a judge: file that holds its API key"
+    )
 
 
 def positive(text: str) -> int:
@@ -166,6 +169,7 @@ def settings_of(subject: Subject, arguments: argparse.Namespace) -> Settings:
         answers=arguments.answers or subject.run.root.parent / ".answers",
         merge=arguments.merge and arguments.backend == "vllm",
         tensor_parallel_size=arguments.tensor_parallel_size,
+        judge_key_file=arguments.judge_key_file,
     )
 
 

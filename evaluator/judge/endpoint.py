@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from openai import APIConnectionError, APIError, APIStatusError, AuthenticationE
 from evaluator.scoring.response_cache import ResponseStore, request_key
 from schemas.errors import UserError
 from schemas.evaluation.suite_file import Judge
+from schemas.storage.key_file import read_key
 
 Messages = tuple[tuple[str, str], ...]
 """The turns of a conversation with the judge, each a role and a text."""
@@ -36,18 +36,25 @@ class Judgement:
 class JudgeEndpoint:
     """One judge with its kept answers."""
 
-    def __init__(self, judge: Judge, answers: Path) -> None:
+    def __init__(self, judge: Judge, answers: Path, key_file: Path | None = None) -> None:
         """Opens the store; nothing is sent yet.
 
         Args:
             judge: who is asked.
             answers: directory of the stored answers.
+            key_file: holds the API key; None sends none. The suite file does not name it: whoever writes one would decide
+                which secret goes to which address.
 
         Raises:
-            UserError: the variable that should hold the key is not set.
+            UserError: the file holds no key.
         """
         self._judge, self._store = judge, ResponseStore(answers / "judgements.jsonl")
-        self._client = OpenAI(base_url=judge.url, api_key=_key(judge), max_retries=_RETRIES, timeout=_SECONDS)
+        self._client = OpenAI(
+            base_url=judge.url,
+            api_key=read_key(key_file) if key_file else "none",
+            max_retries=_RETRIES,
+            timeout=_SECONDS,
+        )
 
     def require_an_answer(self) -> None:
         """Looks whether the judge is there, before hours are spent on what it should judge; a store is enough to go on.
@@ -106,9 +113,7 @@ class JudgeEndpoint:
         try:
             return ask()
         except _REFUSED as error:
-            name = self._judge.key_variable
-            fix = f"mend ${name}" if name else "name the variable that holds the key: judge.key_variable"
-            raise UserError("the judge refuses the API key", where=url, fix=fix) from error
+            raise UserError("the judge refuses the API key", where=url, fix="--judge-key-file FILE") from error
         except APIConnectionError as error:
             raise UserError(f"the judge does not answer: {error}", where=url, fix=f"start it, or mend judge.url; {kept}") from error  # fmt: skip
         except APIStatusError as error:
@@ -123,15 +128,3 @@ class JudgeEndpoint:
 
 
 _REFUSED = (AuthenticationError, PermissionDeniedError)
-
-
-def _key(judge: Judge) -> str:
-    if judge.key_variable is None:
-        return "none"
-    if judge.key_variable not in os.environ:
-        raise UserError(
-            f"the judge's key should stand in ${judge.key_variable}, which is not set",
-            where="judge.key_variable",
-            fix="export it, or name another",
-        )
-    return os.environ[judge.key_variable]

@@ -56,6 +56,8 @@ class Settings:
     """Whether the adapter answers merged into the base."""
     tensor_parallel_size: int = 1
     """GPUs that share each layer, with vLLM; changes speed, not scores."""
+    judge_key_file: Path | None = None
+    """File that holds the API key of the suite's judge; None sends none."""
 
 
 @dataclass(frozen=True)

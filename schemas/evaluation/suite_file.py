@@ -277,8 +277,6 @@ class Judge(Section):
     """Address of the API, such as `https://api.openai.com/v1`."""
     model: Annotated[str, StringConstraints(min_length=1)]
     """Name of the model there. Reports record the name that the API gives back, which may be more exact."""
-    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """Environment variable that holds the API key; None sends none. The key itself never stands in a file."""
     max_new_tokens: Positive = 512
     """Tokens that a judgement may take."""
 

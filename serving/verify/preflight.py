@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 from schemas.errors import UserError
 
@@ -25,20 +24,3 @@ def require_free_port(host: str, port: int) -> None:
                 where=f"{host}:{port}",
                 fix="stop what uses it, or --port N",
             ) from None
-
-
-def read_api_key(path: Path | None) -> str | None:
-    """The key in the file, without surrounding white space; None without a file.
-
-    Raises:
-        UserError: the file is missing or empty.
-    """
-    if path is None:
-        return None
-    try:
-        key = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the API key file cannot be read: {error}", where=path) from None
-    if not key:
-        raise UserError("the API key file is empty", where=path, fix="put a long random text into it")
-    return key

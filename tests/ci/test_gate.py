@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,11 +91,17 @@ def test_the_action_s_gate_scores_judges_and_shows_the_verdict(workplace: Path) 
     assert (workplace / "output").read_text() == "verdict=runs/mine/verdict.json\n"
 
 
-def test_the_template_s_gate_does_the_same_and_keeps_the_verdict(workplace: Path) -> None:
+def test_the_template_s_gate_adopts_another_tool_s_adapter_and_keeps_the_verdict(
+    workplace: Path, tiny_base: Path
+) -> None:
     (workplace / ".echo-lora").symlink_to(ROOT)
-    ended = run("\n".join(gitlab_job()["script"]), workplace)
+    (workplace / "theirs").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(workplace / "runs/mine/adapter" / name, workplace / "theirs" / name)
+    ended = run("\n".join(gitlab_job()["script"]), workplace, ADAPTER="theirs", BASE=str(tiny_base))
     assert ended.returncode == 0, ended.stderr
-    assert Verdict.read(workplace / "gate/verdict.json").decision == "pass"
+    verdict = Verdict.read(workplace / "gate/verdict.json")
+    assert (verdict.decision, verdict.adapter.name) == ("pass", "theirs")
     assert (workplace / "gate/verdict.junit.xml").is_file()
 
 

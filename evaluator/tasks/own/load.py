@@ -105,7 +105,7 @@ def _own(
 def _definition(task: OwnTask, judging: Judging | None) -> dict[str, Any]:
     """What shapes the scores: neither where the data lie nor where the judge is."""
     definition = task.model_dump(mode="json", exclude={"data"})
-    return definition | ({"judge": judging.judge.model_dump(exclude={"url", "key_variable"})} if judging else {})
+    return definition | ({"judge": judging.judge.model_dump(exclude={"url"})} if judging else {})
 
 
 def _generated(task: OwnTask) -> dict[str, Any]:

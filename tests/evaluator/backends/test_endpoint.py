@@ -27,7 +27,7 @@ def test_an_endpoint_that_does_not_answer_is_named(lora_run, small_data):
 def test_a_missing_key_file_is_named(lora_run):
     from pathlib import Path
 
-    with pytest.raises(UserError, match="the API key file cannot be read"):
+    with pytest.raises(UserError, match="no API key file found"):
         EndpointBackend(adapter_subject(lora_run, None, None), "http://127.0.0.1:9/v1", Path("no such file"))
 
 

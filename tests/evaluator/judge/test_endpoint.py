@@ -16,8 +16,8 @@ def conversation(text: str) -> tuple[tuple[str, str], ...]:
     return (("user", text),)
 
 
-def endpoint(url: str, answers: Path, **more: str) -> JudgeEndpoint:
-    return JudgeEndpoint(Judge(url=url, model="judge", **more), answers)
+def endpoint(url: str, answers: Path, key_file: Path | None = None) -> JudgeEndpoint:
+    return JudgeEndpoint(Judge(url=url, model="judge"), answers, key_file)
 
 
 def nothing() -> None:
@@ -40,15 +40,16 @@ def test_a_judge_that_is_not_there_is_named_before_any_model_is_opened(tmp_path:
         endpoint("http://127.0.0.1:9/v1", tmp_path).require_an_answer()
 
 
-def test_the_key_comes_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_comes_from_its_file(tmp_path: Path) -> None:
+    key = tmp_path / "key"
     with judge_server(lambda _: "[[5]]", key="a secret") as server:
-        with pytest.raises(UserError, match=r"should stand in \$JUDGE_KEY, which is not set"):
-            endpoint(server.url, tmp_path, key_variable="JUDGE_KEY")
-        monkeypatch.setenv("JUDGE_KEY", "wrong")
+        with pytest.raises(UserError, match="no API key file"):
+            endpoint(server.url, tmp_path, key)
+        key.write_text("wrong\n")
         with pytest.raises(UserError, match="refuses the API key"):
-            endpoint(server.url, tmp_path, key_variable="JUDGE_KEY").require_an_answer()
-        monkeypatch.setenv("JUDGE_KEY", "a secret")
-        endpoint(server.url, tmp_path, key_variable="JUDGE_KEY").ask([conversation("a")], nothing)
+            endpoint(server.url, tmp_path, key).require_an_answer()
+        key.write_text("a secret\n")
+        endpoint(server.url, tmp_path, key).ask([conversation("a")], nothing)
 
 
 def test_what_was_said_before_the_judge_went_away_is_kept(tmp_path: Path) -> None:

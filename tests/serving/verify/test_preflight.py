@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from schemas.errors import UserError
-from serving.verify.preflight import read_api_key, require_free_port
+from serving.verify.preflight import require_free_port
 
 
 def test_a_port_in_use_is_refused_at_once_with_exit_code_2(tmp_path):
@@ -22,10 +22,3 @@ def test_a_port_in_use_is_refused_at_once_with_exit_code_2(tmp_path):
     assert finished.returncode == 2
     assert "Address already in use" in finished.stderr
     assert "Traceback" not in finished.stderr
-
-
-def test_an_empty_or_missing_key_file_is_refused(tmp_path):
-    (tmp_path / "empty").write_text("\n")
-    for name in ("empty", "missing"):
-        with pytest.raises(UserError, match="API key file"):
-            read_api_key(tmp_path / name)
